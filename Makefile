@@ -1,0 +1,37 @@
+# Variables: DATA, UNLABELLED, OUTPUT (folders) and FRESH=1 for `make demo`; all may be left out.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: setup lint types test demo render release clean
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/python -m tools.render --check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+demo: setup
+	$(BIN)/python -m tools.demo $(if $(DATA),--data "$(DATA)") $(if $(UNLABELLED),--unlabelled "$(UNLABELLED)") \
+		$(if $(OUTPUT),--output_dir "$(OUTPUT)") $(if $(FRESH),--fresh)
+
+render: setup
+	$(BIN)/python -m tools.render
+
+release: setup
+	$(BIN)/python -m tools.release
+
+clean:
+	rm -rf dist .mypy_cache .pytest_cache .ruff_cache
+	find bundles tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

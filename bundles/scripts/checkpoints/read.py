@@ -1,0 +1,60 @@
+"""Checkpoints from outside, never unpickled."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+
+MODEL = "models/model.pt"
+
+
+def read_checkpoint(source: str | Path) -> dict[str, Any]:
+    """Read a checkpoint from a file, a bundle's folder or a bundle's release zip.
+
+    Args:
+        source: `*.pt` file, or a folder or zip that holds `models/model.pt`.
+
+    Returns:
+        A dictionary with the state dict under "model", and what else the file holds.
+
+    Raises:
+        InputError: if there is no such file, or it holds no weights.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / MODEL
+    if not path.is_file():
+        raise InputError(
+            f"no checkpoint at {path}: train first, or give a .pt file, a bundle's folder or its release zip"
+        )
+    try:
+        checkpoint = torch.load(_content(path), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch names many causes; for the user there is one: this file is not a checkpoint that may be loaded
+        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}): give a .pt file of weights") from error
+    if isinstance(checkpoint, dict) and "model" not in checkpoint:
+        checkpoint = {"model": checkpoint}
+    if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint["model"]):
+        raise InputError(f"{path} holds no network weights: expected a state dict, or a dictionary with one under 'model'")
+    return checkpoint
+
+
+def _content(path: Path) -> Path | io.BytesIO:
+    """Return the path itself, or the checkpoint inside a release zip (a .pt file is a zip too, without `models/`)."""
+    if not zipfile.is_zipfile(path):
+        return path
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name == MODEL or name.endswith("/" + MODEL)]
+        if not members and path.suffix == ".zip":
+            raise InputError(f"{path} holds no {MODEL}: it is a bundle without weights, give one that was trained")
+        return io.BytesIO(archive.read(members[0])) if members else path
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(v, torch.Tensor) for v in value.values())

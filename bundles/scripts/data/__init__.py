@@ -1,0 +1,21 @@
+"""From a user's folder to lists of checked cases: finding, reading, curating, checking and splitting scans."""
+
+from .cached_dataset import CachedDataset
+from .cases import labelled_cases
+from .curation import curate
+from .reading import read_scan
+from .scans import find_scans
+from .seeded_dataset import SeededDataset, StepSampler
+from .splits import hold_out, split_cases
+
+__all__ = [
+    "CachedDataset",
+    "SeededDataset",
+    "StepSampler",
+    "curate",
+    "find_scans",
+    "hold_out",
+    "labelled_cases",
+    "read_scan",
+    "split_cases",
+]

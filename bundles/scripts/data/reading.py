@@ -1,0 +1,119 @@
+"""The one road on which a scan is read, and the files that make it up."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+import itk
+from monai.data import ITKReader, MetaTensor, NibabelReader
+from monai.transforms import LoadImage
+
+from ..errors import InputError
+
+DICOM_SUFFIXES = (".dcm", ".ima")
+
+
+def read_scan(image: str | list[str]) -> MetaTensor:
+    """Read a scan so that every caller sees the same axes, affine and errors.
+
+    Args:
+        image: a file, a folder that holds one DICOM series, or the channel files of one case in order.
+
+    Returns:
+        float32 tensor (C, D, H, W) with its RAS affine in mm. Several channel files are stacked, the fourth axis of
+        a 4D NIfTI file becomes C; what is not 3D keeps its own number of axes, (C, H, W) for a 2D file.
+
+    Raises:
+        InputError: what cannot be read: missing, truncated, not an image, or a folder with several DICOM series.
+    """
+    paths = as_list(image)
+    nifti = all(path.endswith((".nii", ".nii.gz")) for path in paths)
+    try:
+        for path in paths:
+            if os.path.isdir(path):
+                check_one_series(path)
+        return _loader()(paths, reader=NibabelReader() if nifti else ITKReader())
+    except InputError:
+        raise
+    except Exception as error:  # readers raise whatever their file formats' libraries do
+        raise InputError(f"{paths[0]} cannot be read ({_brief(error)}): replace or remove it") from error
+
+
+def as_list(image: str | list[str]) -> list[str]:
+    """Return the paths of an image: one, or one per channel file."""
+    return image if isinstance(image, list) else [image]
+
+
+def scan_files(path: str) -> list[str]:
+    """Return the files that make up one scan: a DICOM folder's, a header's and its data's, or the file itself."""
+    if os.path.isdir(path):
+        return dicom_files(path)
+    if path.endswith((".nhdr", ".mhd")):
+        return [path, *_detached_data(path)]
+    return [path]
+
+
+def stamp(paths: list[str]) -> str:
+    """Return total size in bytes and sum of modification times in ns of some scans, which change when a file does."""
+    try:
+        stats = [os.stat(file) for path in paths for file in scan_files(path)]
+    except OSError:
+        return "missing"
+    return f"{sum(stat.st_size for stat in stats)}-{sum(stat.st_mtime_ns for stat in stats)}"
+
+
+def dicom_files(folder: str) -> list[str]:
+    """Return the DICOM files that lie directly in a folder, sorted by name."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.path for entry in entries if not entry.name.startswith(".") and is_dicom(entry.path))
+
+
+def is_dicom(path: str) -> bool:
+    """Tell a DICOM file by its suffix, or where there is none, by the word at byte 128."""
+    name = os.path.basename(path)
+    if name == "DICOMDIR" or not os.path.isfile(path):
+        return False
+    suffix = Path(name).suffix.lower()
+    if suffix in DICOM_SUFFIXES:
+        return True
+    if not re.fullmatch(r"(\.\d+)?", suffix):  # names such as 1.2.840.10008.7 or IM.0001 have no suffix in truth
+        return False
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def check_one_series(folder: str) -> None:
+    """Raise an `InputError` unless MONAI's reader sees exactly one DICOM series; of several it takes any one."""
+    names = itk.GDCMSeriesFileNames.New()
+    names.SetUseSeriesDetails(True)
+    names.AddSeriesRestriction("0008|0021")  # as ITKReader does, so that both count the same
+    names.SetDirectory(folder)
+    found = len(names.GetSeriesUIDs())
+    if found != 1:
+        raise InputError(f"{folder} holds {found} DICOM series where one is expected: give each series its own folder")
+
+
+@cache
+def _loader() -> LoadImage:
+    # one for all reads, since MONAI logs a warning about a missing GPU codec with every one it makes
+    return LoadImage(ensure_channel_first=True)
+
+
+def _detached_data(header: str) -> list[str]:
+    """Return the data files that an NRRD or MetaImage header names."""
+    with open(header, encoding="latin-1") as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines):
+        if found := re.match(r"(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", line, re.IGNORECASE):
+            names = lines[number + 1 :] if found[1].startswith("LIST") else [found[1]]
+            return [os.path.join(os.path.dirname(header), name) for name in names if name]
+    return []
+
+
+def _brief(error: Exception) -> str:
+    # ITK puts source paths before its message, readers put matrices over several lines
+    text = " ".join(str(error).rpartition("ITK ERROR:")[2].split())
+    return f"{text[:157]}..." if len(text) > 160 else text or type(error).__name__

@@ -1,0 +1,185 @@
+"""What a user points at, a file, a folder, a list or a dataset, as a list of scans with unique case names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .reading import as_list, check_one_series, dicom_files, is_dicom
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+LABEL_FOLDERS = ("labelsTr", "labelsTs")
+Image = str | list[str]
+
+
+def find_scans(source: str | Path | list, mixed_dicom: bool = False) -> list[dict[str, Any]]:
+    """List the scans behind what the user gave, in the same order on every machine.
+
+    Args:
+        source: a scan; a folder, searched recursively, where a folder with DICOM files is one scan; a folder with a
+            `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
+            JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
+            list of any of these. Hidden files, and labels in `labelsTr` or `labelsTs` below a folder, are ignored.
+        mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
+
+    Returns:
+        One `{"case": name, "image": path}` per scan, sorted by case; `image` is a list for an nnU-Net raw case of
+        several channel files. Case names are file (or DICOM folder) names, and relative paths where those repeat.
+
+    Raises:
+        InputError: nothing there, no scan found, a malformed JSON file, or a folder with several DICOM series.
+    """
+    sources = source if isinstance(source, (list, tuple)) else [source]
+    images = [image for item in sources for image in _listed(item, Path.cwd())]
+    if not images:
+        kinds = ", ".join(SUFFIXES)
+        raise InputError(f"no scans in {source}: expected files ending in {kinds}, or folders of DICOM files")
+    if not mixed_dicom:
+        for path in (path for image in images for path in as_list(image) if os.path.isdir(path)):
+            check_one_series(path)
+    images = list({tuple(as_list(image)): image for image in images}.values())
+    single = [image[0] if isinstance(image, list) and len(image) == 1 else image for image in images]
+    scans = [{"case": case, "image": image} for case, image in zip(case_names(images), single, strict=True)]
+    return sorted(scans, key=lambda scan: scan["case"])
+
+
+def case_names(images: list[Image]) -> list[str]:
+    """Name each image by its file, by its relative path where file names repeat, and with suffix where that does.
+
+    Lists of channel files are named without the channel number of nnU-Net.
+    """
+    firsts = [as_list(image)[0] for image in images]
+    root = os.path.commonpath([os.path.dirname(path) for path in firsts])
+    relative = [os.path.relpath(path, root).replace(os.sep, "_") for path in firsts]
+    levels: list[list[str]] = [
+        [_stem(os.path.basename(path), image) for path, image in zip(firsts, images, strict=True)],
+        [_stem(path, image) for path, image in zip(relative, images, strict=True)],
+        relative,
+    ]
+    level = [0] * len(images)
+    while True:
+        names = [levels[depth][index] for index, depth in enumerate(level)]
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if not repeated:
+            return names
+        for alike in ([index for index, name in enumerate(names) if name == again] for again in repeated):
+            shallowest = min(level[index] for index in alike)
+            if shallowest == len(levels) - 1:
+                raise InputError(f"{firsts[alike[0]]} and {firsts[alike[1]]} would be one case: rename one of them")
+            for index in alike:
+                level[index] += level[index] == shallowest
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        InputError: the file does not hold JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): correct it") from error
+
+
+def nnunet_images(folder: Path, ending: str, num_channels: int) -> dict[str, list[str]]:
+    """Return the channel files of each nnU-Net raw case in order; a file that ought to exist may be missing.
+
+    Args:
+        folder: `imagesTr` or `imagesTs`, with files `<case>_<channel, four digits><ending>`.
+        ending: the dataset's `file_ending`, such as `.nii.gz`.
+        num_channels: how many channels the dataset declares.
+    """
+    counts: dict[str, int] = {}
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
+        if found := re.fullmatch(rf"([^.].*)_(\d{{4}}){re.escape(ending)}", name):
+            counts[found[1]] = max(counts.get(found[1], num_channels), int(found[2]) + 1)
+    return {case: [f"{folder}/{case}_{c:04d}{ending}" for c in range(count)] for case, count in counts.items()}
+
+
+def one_image(value: Any, base: Path, context: str) -> Image:
+    """Return the image of a data list's entry with absolute paths, without looking whether they exist.
+
+    Raises:
+        InputError: the value is neither a path nor a list of paths (the channel files).
+    """
+    if isinstance(value, str):
+        return os.path.abspath(base / value)
+    if isinstance(value, list) and value and all(isinstance(path, str) for path in value):
+        return [os.path.abspath(base / path) for path in value]
+    raise InputError(f"{context} has the entry {value!r} where a path, or a list of channel files, is expected")
+
+
+def _listed(item: Any, base: Path) -> list[Image]:
+    if isinstance(item, (str, Path)):
+        return _found(Path(os.path.abspath(base / Path(item).expanduser())))
+    image = one_image(item.get("image") if isinstance(item, dict) else item, base, "the data list")
+    for path in as_list(image):
+        if _found(Path(path)) != [path]:
+            raise InputError(f"{path} is not one scan: an entry of a data list names a file or a folder of DICOM files")
+    return [image]
+
+
+def _found(path: Path) -> list[Image]:
+    if path.is_dir():
+        return _dataset(path) if (path / "dataset.json").is_file() else list(_walk(path))
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a scan, a folder of scans or a JSON data list")
+    if path.name.endswith(".json"):
+        content = read_json(path)
+        entries = content.get("training") if isinstance(content, dict) else content
+        if not isinstance(entries, list):
+            raise InputError(f'{path} is no data list: expected [{{"image": path}}, ...] or {{"training": [...]}}')
+        return [image for entry in entries for image in _listed(entry, path.parent)]
+    if path.name.endswith(SUFFIXES):
+        return [str(path)]
+    if is_dicom(str(path)):
+        raise InputError(f"{path} is one DICOM file: give the folder of its series, {path.parent}")
+    raise InputError(f"{path} is not a scan: known are {', '.join(SUFFIXES)}, folders of DICOM files and JSON lists")
+
+
+def _dataset(folder: Path) -> list[Image]:
+    content = read_json(folder / "dataset.json")
+    for part in (folder / "imagesTs", folder / "imagesTr"):
+        nnunet = isinstance(content, dict) and "file_ending" in content
+        images: list[Image] = _nnunet(part, content) if nnunet else [*_walk(part)]
+        if images:
+            return images
+    return []
+
+
+def _nnunet(folder: Path, content: dict) -> list[Image]:
+    cases = nnunet_images(folder, str(content["file_ending"]), len(content.get("channel_names", "1")))
+    missing = [path for files in cases.values() for path in files if not os.path.exists(path)]
+    if missing:
+        raise InputError(f"{missing[0]} is missing: every case needs all channels that dataset.json names")
+    return list(cases.values())
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    seen: set[str] = set()  # links may lead in circles
+    for root, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(root) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LABEL_FOLDERS)
+        yield from (os.path.join(root, name) for name in sorted(files) if _is_scan(name))
+        if dicom_files(root):
+            yield root
+
+
+def _is_scan(name: str) -> bool:
+    return name.endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _stem(name: str, image: Image) -> str:
+    suffix = max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+    stem = name.removesuffix(suffix)
+    return re.sub(r"_\d{4}$", "", stem) if isinstance(image, list) else stem

@@ -1,0 +1,87 @@
+"""Training draws that follow from seed and step alone, so that a resumed run continues as if it had never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+from torch.utils.data.distributed import DistributedSampler
+
+from .cached_dataset import CachedDataset
+
+Draw = tuple[int, int]
+
+
+class SeededDataset(CachedDataset):
+    """Cases of which each draw takes one at random and augments it.
+
+    A draw is `(step, position in the global batch)`. It decides case, crop and augmentation together with the seed,
+    whatever was drawn before, by which worker, and in how many processes.
+
+    Args:
+        data: one dictionary per case, as the preprocessing takes it.
+        preprocessing: deterministic transforms, whose result is kept.
+        augmentation: random transforms.
+        cache_dir: folder for the preprocessed cases; None computes them anew for every draw.
+        seed: of all randomness.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        preprocessing: Compose,
+        augmentation: Compose,
+        cache_dir: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data, preprocessing, cache_dir=cache_dir)
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __getitem__(self, index: int | Draw) -> dict[str, Any]:
+        """Return one draw; an integer n means draw n of step 0."""
+        step, position = index if isinstance(index, tuple) else (0, index)
+        rng = np.random.default_rng([self.seed, step, position])
+        item = self.preprocessed(int(rng.integers(len(self.data))))
+        self.augmentation.set_random_state(seed=int(rng.integers(2**32)))
+        item = self.augmentation(item)
+        # some of MONAI's croppers answer with a list, here of one
+        item = item[0] if isinstance(item, list) else item
+        return {**item, "step": step, "position": position}
+
+
+class StepSampler(DistributedSampler):
+    """Yields the draws of one epoch: for every step, this process's share of the global batch.
+
+    It is a `DistributedSampler` because MONAI's engines tell only those which epoch begins; a resumed trainer therefore
+    continues with the right draws. In one process it stands for the whole batch.
+
+    Args:
+        dataset: the dataset drawn from.
+        batch_size: draws per process and step.
+        steps_per_epoch: optimiser steps that make an epoch.
+    """
+
+    def __init__(self, dataset: SeededDataset, batch_size: int, steps_per_epoch: int) -> None:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        super().__init__(
+            dataset,
+            num_replicas=torch.distributed.get_world_size() if distributed else 1,
+            rank=torch.distributed.get_rank() if distributed else 0,
+        )
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.epoch = 1
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield (step, position) with steps counted from 1 over the whole training."""
+        first = (self.epoch - 1) * self.steps_per_epoch + 1
+        for step in range(first, first + self.steps_per_epoch):
+            for position in range(self.rank * self.batch_size, (self.rank + 1) * self.batch_size):
+                yield step, position
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch * self.batch_size

@@ -1,0 +1,138 @@
+"""Division of cases by patient, which follows from the names and the seed alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+from hashlib import sha256
+from typing import Any
+
+from ..errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def split_cases(
+    cases: list[dict[str, Any]],
+    fold: int = 0,
+    num_folds: int = 5,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    num_labelled: int | None = None,
+    patient_pattern: str | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Divide cases by patient into a test part, the same for every fold, and one fold's training and validation part.
+
+    Args:
+        cases: dicts with `case`.
+        fold: which of the folds validates, from 0.
+        num_folds: number of folds into which the patients outside the test part are divided.
+        test_fraction: share of patients held out for the test; depends on the seed only. 0 for none.
+        seed: another seed draws other parts.
+        num_labelled: keep this many training cases, None for all; fewer are always among more of the same seed and
+            fold.
+        patient_pattern: regular expression whose first group is the patient in a case's name; None if every case is
+            a patient of its own.
+
+    Returns:
+        `{"train": cases, "val": cases, "test": cases}`, each in the order of `cases`.
+
+    Raises:
+        InputError: what is asked for does not exist, such as fold 5 of 5, or more labelled cases than there are.
+    """
+    if num_folds < 2 or not 0 <= fold < num_folds:
+        raise InputError(f"fold {fold} of {num_folds} does not exist: give num_folds >= 2 and 0 <= fold < num_folds")
+    if not 0 <= test_fraction < 1:
+        raise InputError(f"test_fraction is {test_fraction}: give a share from 0 up to, not including, 1")
+    patient = _patients(cases, patient_pattern)
+    ordered = _shuffled(set(patient.values()), f"patients {seed}")
+    num_test = max(1, round(test_fraction * len(ordered))) if test_fraction else 0
+    rest = ordered[num_test:]
+    if len(rest) < num_folds:
+        raise InputError(
+            f"{len(ordered)} patients are too few: {num_test} for the test leave {len(rest)} for {num_folds} folds, "
+            "give fewer folds, a smaller test_fraction or more patients"
+        )
+    test, val = set(ordered[:num_test]), set(rest[fold::num_folds])
+    train = [case["case"] for case in cases if patient[case["case"]] not in test | val]
+    if num_labelled is not None:
+        if not 1 <= num_labelled <= len(train):
+            raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the training cases of this fold")
+        train = _shuffled(set(train), f"labelled {seed}")[:num_labelled]
+    chosen = set(train)
+    parts = {
+        "train": [case for case in cases if case["case"] in chosen],
+        "val": [case for case in cases if patient[case["case"]] in val],
+        "test": [case for case in cases if patient[case["case"]] in test],
+    }
+    _log(parts, patient)
+    return parts
+
+
+def hold_out(
+    scans: list[dict[str, Any]],
+    fraction: float = 0.01,
+    minimum: int = 5,
+    maximum: int = 1000,
+    seed: int = 12345,
+    patient_pattern: str | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Hold out some patients to validate pretraining; never more than a third of them, but at least one.
+
+    Args:
+        scans: dicts with `case`.
+        fraction: share of patients to hold out.
+        minimum: smallest number of patients to hold out.
+        maximum: largest number of patients to hold out.
+        seed: another seed draws other patients.
+        patient_pattern: regular expression whose first group is the patient in a case's name; None if every scan is
+            a patient of its own.
+
+    Returns:
+        `{"train": scans, "val": scans}`, each in the order of `scans`.
+
+    Raises:
+        InputError: there is a single patient.
+    """
+    patient = _patients(scans, patient_pattern)
+    ordered = _shuffled(set(patient.values()), f"patients {seed}")
+    if len(ordered) < 2:
+        raise InputError(f"{len(ordered)} patient is too few: give scans of two at least, to train and to validate")
+    wanted = min(max(round(fraction * len(ordered)), minimum), maximum)
+    val = set(ordered[: max(1, min(wanted, len(ordered) // 3))])
+    parts = {
+        "train": [scan for scan in scans if patient[scan["case"]] not in val],
+        "val": [scan for scan in scans if patient[scan["case"]] in val],
+    }
+    _log(parts, patient)
+    return parts
+
+
+def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str]:
+    """Return the patient of each case name."""
+    names = [case["case"] for case in cases]
+    if pattern is None:
+        return dict(zip(names, names, strict=True))
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"patient_pattern {pattern!r} is not a regular expression ({error}): correct it") from error
+    if compiled.groups < 1:
+        raise InputError(f"patient_pattern {pattern!r} has no group: put parentheses around the patient")
+    patients = {}
+    for name in names:
+        found = compiled.search(name)
+        if found is None or found[1] is None:
+            raise InputError(f"patient_pattern {pattern!r} does not match the case {name}: correct it")
+        patients[name] = found[1]
+    return patients
+
+
+def _shuffled(names: set[str], salt: str) -> list[str]:
+    # by digest: no library's generator can change it, and a case added later moves few others
+    return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode()).digest())
+
+
+def _log(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+    counts = [f"{part} {len(c)} ({len({patient[i['case']] for i in c})} patients)" for part, c in parts.items()]
+    logger.info("cases: %s", ", ".join(counts))

@@ -1,0 +1,67 @@
+"""How a user's mistake reaches the user: as one line that says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+
+
+class InputError(ValueError):
+    """Raised at the border for something only the user can put right; the message is all the user needs to see."""
+
+
+def plain_errors() -> None:
+    """Print an `InputError` (or a full disk) as one line and leave with exit code 1, instead of a traceback.
+
+    Every bundle calls this in `initialize`. Other exceptions are defects and keep their traceback, and so does
+    everything when the environment variable `MAE_TRACEBACK` is set.
+    """
+    if os.environ.get("MAE_TRACEBACK") or getattr(sys.excepthook, "shows_plain_errors", False):
+        return
+    former = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        message = plain_message(error)
+        if message is None:
+            former(kind, error, trace)
+        else:
+            print(f"error: {message}", file=sys.stderr)
+
+    hook.shows_plain_errors = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_no_echo)
+
+
+def plain_message(error: BaseException) -> str | None:
+    """Return the one line for the user if the chain of `error` holds one, else None."""
+    for link in _chain(error):
+        if isinstance(link, InputError):
+            # a data loader's worker sends its exception as text: keep the message, drop the worker's traceback
+            return re.split(r"InputError: ", str(link))[-1].strip()
+        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
+            return f"no space left on the device while writing {link.filename or 'a file'}: free some and run again"
+        found = re.findall(r"errors\.InputError: (.*)", str(link))
+        if found:
+            return str(found[-1])
+        if "PytorchStreamWriter failed" in str(link) or "inline_container.cc" in str(link) and "write" in str(link):
+            return "a checkpoint could not be written, most likely because the disk is full: free some and run again"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _is_no_echo(record: logging.LogRecord) -> bool:
+    """Drop what engines log about an exception whose message the user gets anyway."""
+    error = (record.exc_info or sys.exc_info())[1]
+    return record.levelno < logging.ERROR or error is None or plain_message(error) is None

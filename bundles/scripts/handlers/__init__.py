@@ -1,0 +1,23 @@
+"""Ignite handlers: what happens around the training and evaluation steps."""
+
+from .announce import Announce
+from .bundle_checkpoint_loader import BundleCheckpointLoader
+from .gradients import ClipGradients
+from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
+from .schedule import PhasedSchedule
+from .seeding import SeedSteps
+from .segmentation import SegmentationReport
+from .training_checkpoint import TrainingCheckpoint
+
+__all__ = [
+    "Announce",
+    "BundleCheckpointLoader",
+    "ClipGradients",
+    "PhasedSchedule",
+    "ReconstructionPictures",
+    "ReconstructionReport",
+    "SaveReconstructions",
+    "SeedSteps",
+    "SegmentationReport",
+    "TrainingCheckpoint",
+]

@@ -1,0 +1,135 @@
+"""Checkpoints of a training: the best and the final model to use, the last state to go on from."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from torch import nn
+from torch.optim import Optimizer
+
+from ..checkpoints import Plan
+from ..errors import InputError
+from ..files import save_tensors
+
+BEST, FINAL, LAST = "model.pt", "model_final.pt", "last.pt"
+
+
+class TrainingCheckpoint:
+    """Write `model.pt` (best by validation), `model_final.pt` and `last.pt`, and resume from the latter.
+
+    Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
+    Files of an earlier training are set aside in `former_<n>/`, not overwritten.
+
+    Args:
+        ckpt_dir: folder of the checkpoints.
+        network: whose weights are kept; unwrapped, also under DDP.
+        optimizer: whose state resuming needs.
+        evaluator: the validation, whose best metric decides.
+        plan: settings to keep beside the weights.
+        settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
+        resume: go on from `last.pt` where there is one.
+        interval: epochs between two writings of `last.pt`.
+    """
+
+    def __init__(
+        self,
+        ckpt_dir: str,
+        network: nn.Module,
+        optimizer: Optimizer,
+        evaluator: Evaluator,
+        plan: Plan | None = None,
+        settings: dict[str, Any] | None = None,
+        resume: bool = False,
+        interval: int = 1,
+    ) -> None:
+        self.folder = Path(ckpt_dir)
+        self.network = network
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.plan = plan or Plan()
+        self.settings = settings or {}
+        self.resume = resume
+        self.interval = interval
+        self.log = logging.getLogger(__name__)
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def start(self, engine: Engine) -> None:
+        """Resume, or make room."""
+        path = self.folder / LAST
+        if self.resume and path.is_file():
+            self._load(engine, path)
+        elif engine.state.rank == 0:
+            if self.resume:
+                self.log.info("nothing to resume in %s: training from the start", self.folder)
+            self._set_aside()
+
+    def save(self, engine: Engine) -> None:
+        """Write the best model if this epoch's validation found one, and the state."""
+        if engine.state.rank != 0:
+            return
+        epoch = engine.state.epoch
+        if self.evaluator.state.best_metric_epoch == epoch:
+            save_tensors(self._model(), self.folder / BEST)
+        if epoch % self.interval == 0 or epoch == engine.state.max_epochs:
+            save_tensors(self._state(engine), self.folder / LAST)
+
+    def finish(self, engine: Engine) -> None:
+        """Write the final model; without any validation it is the best one too."""
+        if engine.state.rank != 0:
+            return
+        save_tensors(self._model(), self.folder / FINAL)
+        if self.evaluator.state.best_metric_epoch == -1:
+            save_tensors(self._model(), self.folder / BEST)
+        self.log.info("weights in %s: %s (best by validation), %s", self.folder, BEST, FINAL)
+
+    def _model(self) -> dict[str, Any]:
+        return {"model": self.network.state_dict(), "plan": self.plan.state_dict()}
+
+    def _state(self, engine: Engine) -> dict[str, Any]:
+        best = self.evaluator.state
+        return {
+            "model": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": engine.scaler.state_dict() if engine.scaler is not None else {},
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "best_metric": float(best.best_metric),
+            "best_metric_epoch": best.best_metric_epoch,
+            "settings": self.settings,
+        }
+
+    def _load(self, engine: Engine, path: Path) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
+        if differ:
+            was = ", ".join(f"{k} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
+            raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=false")
+        self.network.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if engine.scaler is not None and state["scaler"]:
+            engine.scaler.load_state_dict(state["scaler"])
+        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        self.evaluator.state.best_metric = state["best_metric"]
+        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        self.log.info("resumed after epoch %d of %d from %s", engine.state.epoch, engine.state.max_epochs, path)
+
+    def _set_aside(self) -> None:
+        former = [path for name in (BEST, FINAL, LAST) if (path := self.folder / name).exists()]
+        if former:
+            target = self.folder / f"former_{1 + sum(1 for _ in self.folder.glob('former_*'))}"
+            target.mkdir()
+            for path in former:
+                # models stay in use until they are replaced; a state must not be resumed by mistake
+                shutil.move(path, target) if path.name == LAST else shutil.copy2(path, target)
+            self.log.info("%d files of an earlier training are kept in %s", len(former), target)

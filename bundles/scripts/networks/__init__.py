@@ -1,0 +1,7 @@
+"""The networks: plain modules of which nothing knows about data, files or training."""
+
+from .parameter_groups import parameter_groups
+from .resenc_unet import ResEncUNet
+from .spark3d import Spark3D
+
+__all__ = ["ResEncUNet", "Spark3D", "parameter_groups"]

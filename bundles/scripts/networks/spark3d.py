@@ -1,0 +1,128 @@
+"""Spark3D (S3D): a sparse masked autoencoder around a residual-encoder U-Net (arXiv 2410.23132, Sec. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..pretraining.masks import cell_grid, expand_mask
+from .resenc_unet import ResEncUNet
+from .sparse import encode_visible, masked_instance_norm
+
+
+class Spark3D(nn.Module):
+    """Reconstruct hidden cells of an image from what the encoder sees of the visible ones.
+
+    The encoder runs sparsely (see `sparse`). At every stage the features are normalised without affine parameters,
+    hidden positions are filled with the stage's mask token, and a 3x3x3 convolution densifies them, at full resolution
+    the identity. The ordinary decoder with all skips turns them into the image.
+
+    Args:
+        network: the U-Net to pretrain, with as many outputs as inputs; it stays as it is and is what is transferred.
+        cell_size: voxels per side of the mask's cells, per axis; None = one cell of the bottleneck, as in the paper.
+        mask_input: zero hidden voxels before the stem. False is the reference implementation, whose visible voxels at
+            a cell's border see one voxel of the hidden image.
+        sparse: mask after every layer and normalise over visible voxels. False is the plain masked autoencoder of
+            Tab. 2a: a dense network on the masked image; it needs `tokens` and `densify` off.
+        tokens: fill hidden positions with a learnt token per stage (Tab. 2a).
+        densify: normalise and convolve the filled features (Tab. 2a).
+
+    Example:
+        >>> net = Spark3D(ResEncUNet(1, 1, features=(8, 16), num_blocks=(1, 1), strides=(1, 2)), cell_size=(8, 8, 8))
+        >>> mask = torch.tensor([True, False]).view(1, 1, 2, 1, 1)
+        >>> net(torch.zeros(1, 1, 16, 8, 8), mask).shape
+        torch.Size([1, 1, 16, 8, 8])
+    """
+
+    def __init__(
+        self,
+        network: ResEncUNet,
+        cell_size: Sequence[int] | None = None,
+        mask_input: bool = True,
+        sparse: bool = True,
+        tokens: bool = True,
+        densify: bool = True,
+    ) -> None:
+        super().__init__()
+        if not sparse and (tokens or densify):
+            raise InputError("sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill")
+        if network.in_channels != network.out_channels:
+            raise InputError(
+                f"the network has {network.in_channels} input and {network.out_channels} output channels; "
+                "a masked autoencoder predicts its input, so give both the same number"
+            )
+        self.network = network
+        self.strides = network.total_strides
+        self.cell_size = tuple(cell_size or self.strides[-1])
+        for stride in self.strides:
+            fits = all(c % s == 0 for s, c in zip(stride, self.cell_size, strict=True))
+            if not fits and not self._coarser(stride):
+                raise InputError(
+                    f"cell_size {list(self.cell_size)} does not fit a stage of stride {list(stride)}: give multiples of "
+                    f"the bottleneck's {list(self.strides[-1])} voxels"
+                )
+        self.mask_input = mask_input
+        self.sparse = sparse
+        channels = list(network.encoder.output_channels)
+        self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, c, 1, 1, 1)) for c in channels if tokens)
+        for token in self.mask_tokens:
+            nn.init.trunc_normal_(token, std=0.02, a=-0.02, b=0.02)
+        self.densify = nn.ModuleList(
+            nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
+        )
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Predict the image.
+
+        Args:
+            image: (B, C, D, H, W), normalised.
+            mask: (B, 1, d, h, w) cells of `cell_size` voxels, bool, True = hidden; None hides nothing.
+
+        Returns:
+            (B, C, D, H, W); only its hidden voxels are trained.
+        """
+        self.network.check_patch(image.shape[2:])
+        if mask is None:
+            grid = cell_grid(image.shape[2:], self.cell_size)
+            mask = torch.zeros(image.shape[0], 1, *grid, dtype=torch.bool, device=image.device)
+        if self.mask_input:
+            image = image * ~expand_mask(mask, image.shape[2:])
+        return self.network.decoder(self.encode(image, mask))
+
+    def encode(self, image: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        """Return the densified features (B, C_s, d, h, w) that the decoder takes, full resolution first."""
+        if not self.sparse:
+            return self.network.encoder(image)
+        visible = self.visible_voxels(mask, image.shape[2:])
+        skips = encode_visible(self.network.encoder, image, visible)
+        return [self._fill(stage, skip, seen) for stage, (skip, seen) in enumerate(zip(skips, visible, strict=True))]
+
+    def visible_voxels(self, mask: torch.Tensor, size: Sequence[int]) -> list[torch.Tensor]:
+        """Return per stage which voxels are visible, (B, 1, d, h, w).
+
+        A stage coarser than the cells in every axis sees everything, as in the reference with its cells of 16 voxels.
+        """
+        grid = cell_grid(size, self.cell_size)
+        if tuple(mask.shape[2:]) != grid:
+            raise InputError(f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}")
+        visible = []
+        for stride in self.strides:
+            stage_size = [n // s for n, s in zip(size, stride, strict=True)]
+            if self._coarser(stride):
+                visible.append(torch.ones(mask.shape[0], 1, *stage_size, dtype=torch.bool, device=mask.device))
+            else:
+                visible.append(~expand_mask(mask, stage_size))
+        return visible
+
+    def _coarser(self, stride: Sequence[int]) -> bool:
+        return all(s > c for s, c in zip(stride, self.cell_size, strict=True))
+
+    def _fill(self, stage: int, features: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        if len(self.densify):
+            features = masked_instance_norm(features, visible)
+        if len(self.mask_tokens):
+            features = torch.where(visible, features, self.mask_tokens[stage].to(features.dtype))
+        return self.densify[stage](features) if len(self.densify) else features

@@ -1,0 +1,72 @@
+"""Masks over cells of voxels: True = hidden, everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+
+
+def cell_grid(size: Sequence[int], cell_size: Sequence[int]) -> tuple[int, ...]:
+    """Return how many cells cover a patch of `size` voxels per axis.
+
+    Raises:
+        InputError: if the cells do not tile the patch.
+    """
+    if any(n % c for n, c in zip(size, cell_size, strict=True)):
+        nearest = [max(c, round(n / c) * c) for n, c in zip(size, cell_size, strict=True)]
+        raise InputError(
+            f"patch_size {list(size)} is not divisible by the mask's cells of {list(cell_size)} voxels: "
+            f"choose multiples, for example {nearest}"
+        )
+    return tuple(n // c for n, c in zip(size, cell_size, strict=True))
+
+
+def num_hidden(num_cells: int, mask_ratio: float) -> int:
+    """Return how many of `num_cells` a ratio hides: truncated as in the reference, but at least one and not all."""
+    return min(max(int(mask_ratio * num_cells), 1), num_cells - 1)
+
+
+def draw_mask_ratio(mask_ratio: float | Sequence[float], rng: np.random.Generator) -> float:
+    """Return the ratio itself, or draw one uniformly from a range (S3D: U[0.6, 0.9], Tab. 2b)."""
+    low, high = (mask_ratio, mask_ratio) if isinstance(mask_ratio, (int, float)) else mask_ratio
+    if not 0 < low <= high < 1:
+        raise InputError(f"mask_ratio is {mask_ratio}; give a number between 0 and 1, or a range such as [0.6, 0.9]")
+    return float(low) if low == high else float(rng.uniform(low, high))
+
+
+def draw_mask(grid: Sequence[int], mask_ratio: float, rng: np.random.Generator) -> torch.Tensor:
+    """Hide cells drawn uniformly without replacement.
+
+    Args:
+        grid: cells per axis.
+        mask_ratio: share of hidden cells.
+        rng: source of randomness.
+
+    Returns:
+        (1, *grid), bool, True = hidden.
+    """
+    num_cells = int(np.prod(grid))
+    if num_cells < 2:
+        raise InputError(f"a grid of {list(grid)} cells leaves nothing to mask: enlarge patch_size or shrink cell_size")
+    mask = np.zeros(num_cells, dtype=bool)
+    mask[rng.choice(num_cells, num_hidden(num_cells, mask_ratio), replace=False)] = True
+    return torch.from_numpy(mask.reshape(1, *grid))
+
+
+def expand_mask(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Repeat each cell over the voxels it covers.
+
+    Args:
+        mask: (B, 1, d, h, w) cells.
+        size: (D, H, W), multiples of (d, h, w).
+
+    Returns:
+        (B, 1, D, H, W), bool.
+    """
+    for axis, n in enumerate(size, start=2):
+        mask = mask.repeat_interleave(n // mask.shape[axis], dim=axis)
+    return mask

@@ -1,0 +1,112 @@
+"""Every format must come to the same array on the same affine, and every failure to one line."""
+
+import os
+from pathlib import Path
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from scripts.data.reading import read_scan, scan_files, stamp
+from scripts.errors import InputError
+
+AFFINE = np.array([[0, -2.0, 0, 10], [1.5, 0, 0, -20], [0, 0, 3.0, 30], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_formats_agree(tmp_path, volume, write_nifti, suffix):
+    original = write_nifti(tmp_path / "original.nii", volume(), affine=AFFINE)
+    itk.imwrite(itk.imread(original), str(tmp_path / f"scan{suffix}"))
+    scan = read_scan(str(tmp_path / f"scan{suffix}"))
+    assert scan.dtype == torch.float32
+    assert np.array_equal(scan.numpy(), volume()[None])
+    assert np.allclose(scan.affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["{:03d}.dcm", "{:03d}.IMA", "IM{}", "1.2.840.{}"])
+def test_dicom_series(tmp_path, volume, write_dicom, name):
+    scan = read_scan(write_dicom(tmp_path / "series", volume(), name))
+    assert np.array_equal(scan.numpy()[0], volume().transpose(2, 1, 0))  # x, y, z from slices of rows
+    assert np.allclose(scan.affine, np.diag([-1, -1, 2, 1]))  # DICOM's left and posterior are NIfTI's minus
+
+
+def test_channel_files_are_stacked_in_order(tmp_path, volume, write_nifti):
+    files = [write_nifti(tmp_path / f"c_{c}.nii.gz", volume(seed=c)) for c in range(3)]
+    assert np.array_equal(read_scan(files[::-1]).numpy(), np.stack([volume(seed=c) for c in (2, 1, 0)]))
+
+
+def test_4d_nifti_has_its_last_axis_as_channels(tmp_path, volume, write_nifti):
+    assert read_scan(write_nifti(tmp_path / "scan.nii.gz", volume(6, 5, 4, 3))).shape == (3, 6, 5, 4)
+
+
+def test_real_scan_equals_nibabel(real_data):
+    path = sorted((real_data / "brain_t1").glob("ds000011*.nii.gz"))[0]
+    scan, reference = read_scan(str(path)), nib.load(path)
+    assert np.array_equal(scan.numpy()[0], reference.get_fdata(dtype=np.float32))
+    assert np.allclose(scan.affine, reference.affine)
+
+
+def _truncated(path, write_nifti, volume):
+    write_nifti(path, volume(40, 40, 40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return str(path)
+
+
+def _text(path, *_):
+    path.write_text("no image at all")
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("spoil", [_truncated, _text, lambda path, *_: str(path)])
+def test_unreadable_files_are_one_line(tmp_path, volume, write_nifti, suffix, spoil):
+    path = tmp_path / f"scan{suffix}"
+    if spoil is _truncated and suffix in (".nrrd", ".mha"):
+        itk.imwrite(itk.image_from_array(volume(40, 40, 40)), str(path))
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        spoil(path, write_nifti, volume)
+    with pytest.raises(InputError, match=f"scan{suffix} cannot be read") as error:
+        read_scan(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_two_series_in_one_folder(tmp_path, write_dicom):
+    write_dicom(tmp_path / "mixed", name="a{}.dcm")
+    write_dicom(tmp_path / "mixed", name="b{}.dcm")
+    with pytest.raises(InputError, match="mixed holds 2 DICOM series"):
+        read_scan(str(tmp_path / "mixed"))
+
+
+def test_channels_on_different_grids(tmp_path, write_nifti):
+    files = [write_nifti(tmp_path / f"{step}.nii.gz", spacing=(1, 1, step)) for step in (1, 2)]
+    with pytest.raises(InputError, match="affine") as error:
+        read_scan(files)
+    assert "\n" not in str(error.value)
+
+
+def test_files_of_a_scan(tmp_path, volume, write_dicom):
+    series = write_dicom(tmp_path / "series")
+    (tmp_path / "series" / "notes.txt").write_text("not a slice")
+    (tmp_path / "series" / "._000.dcm").write_text("not a slice")
+    assert [Path(file).name for file in scan_files(series)] == [f"{index:03d}.dcm" for index in range(6)]
+    for header, data in (("a.nhdr", "a.raw.gz"), ("b.mhd", "b.raw")):
+        itk.imwrite(itk.image_from_array(volume()), str(tmp_path / header), compression=header == "a.nhdr")
+        assert scan_files(str(tmp_path / header)) == [str(tmp_path / header), str(tmp_path / data)]
+    (tmp_path / "c.nhdr").write_text("NRRD0004\ndata file: LIST\nc1.raw\nc2.raw\n")
+    assert [Path(file).name for file in scan_files(str(tmp_path / "c.nhdr"))] == ["c.nhdr", "c1.raw", "c2.raw"]
+
+
+def test_stamp_changes_with_any_file(tmp_path, write_nifti, write_dicom):
+    scans = [write_nifti(tmp_path / "scan.nii.gz"), write_dicom(tmp_path / "series")]
+    stamps = [stamp(scans)]
+    for file in (tmp_path / "scan.nii.gz", tmp_path / "series" / "003.dcm"):
+        os.utime(file, ns=(1, 1))
+        stamps.append(stamp(scans))
+    (tmp_path / "series" / "003.dcm").unlink()
+    stamps.append(stamp(scans))
+    assert len(set(stamps)) == 4
+    assert stamp(scans) == stamps[-1]
+    assert stamp([str(tmp_path / "none.nii")]) == "missing"

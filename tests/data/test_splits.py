@@ -1,0 +1,127 @@
+"""Parts must not share a patient, must cover everything, and must not move when something unrelated changes."""
+
+import logging
+
+import pytest
+
+from scripts.data.splits import hold_out, split_cases
+from scripts.errors import InputError
+
+CASES = [{"case": f"case_{index:03d}", "image": f"{index}.nii"} for index in range(100)]
+VISITS = [{"case": f"p{patient:02d}_visit{visit}"} for patient in range(40) for visit in range(1 + patient % 4)]
+PATIENT = r"^(p\d+)_"
+
+
+def _names(part):
+    return [item["case"] for item in part]
+
+
+def _patients(part):
+    return {item["case"].split("_")[0] for item in part}
+
+
+@pytest.mark.parametrize(("cases", "pattern"), [(CASES, None), (VISITS, PATIENT)])
+def test_folds_cover_all_outside_the_test_part_once(cases, pattern):
+    splits = [split_cases(cases, fold=fold, patient_pattern=pattern) for fold in range(5)]
+    tests = {tuple(_names(split["test"])) for split in splits}
+    assert len(tests) == 1
+    validated = [name for split in splits for name in _names(split["val"])]
+    assert sorted([*validated, *tests.pop()]) == sorted(_names(cases))
+    for split in splits:
+        parts = [set(_names(part)) for part in split.values()]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == len(cases)
+
+
+def test_sizes():
+    split = split_cases(CASES)
+    assert {part: len(cases) for part, cases in split.items()} == {"train": 64, "val": 16, "test": 20}
+    split = split_cases(CASES, test_fraction=0.0, num_folds=4)
+    assert {part: len(cases) for part, cases in split.items()} == {"train": 75, "val": 25, "test": 0}
+    assert len(split_cases(CASES[:10], test_fraction=0.01)["test"]) == 1
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_patients_never_straddle(fold):
+    split = split_cases(VISITS, fold=fold, patient_pattern=PATIENT)
+    patients = [_patients(part) for part in split.values()]
+    assert sum(map(len, patients)) == len(set.union(*patients)) == 40
+
+
+def test_order_of_cases_is_kept_and_does_not_matter():
+    split, backwards = split_cases(CASES), split_cases(CASES[::-1])
+    for part in split:
+        assert split[part] == backwards[part][::-1] == [case for case in CASES if case in split[part]]
+
+
+def test_seed_draws_other_parts():
+    assert split_cases(CASES, seed=1)["test"] != split_cases(CASES, seed=2)["test"]
+    assert split_cases(CASES, seed=1) == split_cases(CASES, seed=1)
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_label_budgets_are_nested(fold):
+    full = split_cases(CASES, fold=fold)
+    former: set[str] = set()
+    for budget in (1, 5, 10, 40, 64):
+        split = split_cases(CASES, fold=fold, num_labelled=budget)
+        names = set(_names(split["train"]))
+        assert len(names) == budget
+        assert former <= names <= set(_names(full["train"]))
+        assert (split["val"], split["test"]) == (full["val"], full["test"])
+        former = names
+
+
+def test_budget_counts_cases_not_patients():
+    assert len(split_cases(VISITS, num_labelled=7, patient_pattern=PATIENT)["train"]) == 7
+
+
+def test_counts_are_logged(caplog):
+    with caplog.at_level(logging.INFO):
+        split = split_cases(VISITS, patient_pattern=PATIENT)
+    for part, cases in split.items():
+        assert f"{part} {len(cases)} ({len(_patients(cases))} patients)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"fold": 5}, "fold 5 of 5 does not exist"),
+        ({"fold": -1}, "fold -1 of 5"),
+        ({"num_folds": 1}, "fold 0 of 1"),
+        ({"test_fraction": 1.0}, "test_fraction is 1.0"),
+        ({"test_fraction": -0.1}, "test_fraction is -0.1"),
+        ({"num_labelled": 65}, "num_labelled is 65: give 1 to 64"),
+        ({"num_labelled": 0}, "num_labelled is 0"),
+        ({"num_folds": 90}, "100 patients are too few: 20 for the test leave 80 for 90 folds"),
+        ({"patient_pattern": "("}, "not a regular expression"),
+        ({"patient_pattern": "case"}, "has no group"),
+        ({"patient_pattern": "^(p.*)_"}, "does not match the case case_000"),
+    ],
+)
+def test_impossible_wishes(wish, message):
+    with pytest.raises(InputError, match=message):
+        split_cases(CASES, **wish)
+
+
+@pytest.mark.parametrize(
+    ("count", "held_out"),
+    [(2, 1), (3, 1), (6, 2), (15, 5), (34, 5), (400, 5), (1000, 10), (39168, 392), (110000, 1000)],
+)
+def test_hold_out_sizes(count, held_out):
+    scans = [{"case": str(index)} for index in range(count)]
+    parts = hold_out(scans)
+    assert len(parts["val"]) == held_out
+    assert sorted([*_names(parts["train"]), *_names(parts["val"])]) == sorted(_names(scans))
+
+
+def test_hold_out_keeps_patients_together():
+    parts = hold_out(VISITS, patient_pattern=PATIENT)
+    assert len(_patients(parts["val"])) == 5
+    assert not _patients(parts["val"]) & _patients(parts["train"])
+
+
+def test_hold_out_of_one_patient():
+    with pytest.raises(InputError, match="1 patient is too few"):
+        hold_out(CASES[:1])
+    with pytest.raises(InputError, match="1 patient is too few"):
+        hold_out(VISITS[1:3], patient_pattern=PATIENT)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser, verify_metadata
+from monai.bundle.workflows import _reject_executable_logging_config
+
+from tools.render import ROOT, differences, names_of
+
+BUNDLES = [ROOT / "bundles" / name for name in names_of(ROOT)]
+KNOBS = [
+    "bundle_root",
+    "dataset_dir",
+    "output_dir",
+    "ckpt_dir",
+    "device",
+    "seed",
+    "patch_size",
+    "batch_size",
+    "max_epochs",
+    "val_interval",
+]
+IDS_OF_TRAIN = ["max_epochs", "val_interval", "num_workers", "amp", "network_def"]
+IDS_OF_TRAIN += [f"train#{id_}" for id_ in ("trainer#max_epochs", "dataset#data", "handlers", "inferer")]
+IDS_OF_INFERENCE = ["bundle_root", "device", "dataset_dir", "output_dir", "network_def", "inferer", "dataset#data"]
+IDS_OF_INFERENCE += ["evaluator", "preprocessing", "handlers"]
+FILES = [
+    *(f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference", "multi_gpu_train")),
+    "configs/logging.conf",
+    "docs/README.md",
+    "docs/data_license.txt",
+    "LICENSE",
+    "card.json",
+    "scripts/__init__.py",
+]
+
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+
+
+def config(bundle: Path, *names: str) -> dict[str, Any]:
+    content: dict[str, Any] = ConfigParser.load_config_files([bundle / "configs" / f"{name}.json" for name in names])
+    return content
+
+
+def test_there_are_bundles() -> None:
+    assert {"spark3d_pretrain", "hippocampus_segmentation"} <= {bundle.name for bundle in BUNDLES}
+
+
+@every_bundle
+def test_files_are_present_and_what_the_card_says(bundle: Path) -> None:
+    assert [file for file in FILES if not (bundle / file).is_file()] == []
+    assert differences(bundle.name) == {}
+
+
+@every_bundle
+def test_metadata_pass_the_schema_and_agree_with_themselves(bundle: Path) -> None:
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(ROOT / "tools/meta_schema.json"))
+    metadata = config(bundle, "metadata")
+    assert metadata["version"] in metadata["changelog"]
+    formats = metadata["network_data_format"]
+    for tensor in [*formats["inputs"].values(), *formats["outputs"].values()]:
+        assert list(tensor["channel_def"]) == [str(channel) for channel in range(tensor["num_channels"])]
+    assert list(formats["inputs"]) == ["image"] and list(formats["outputs"]) == ["pred"]  # all that MONAI reads
+
+
+@every_bundle
+def test_labels_and_channels_agree_everywhere(bundle: Path) -> None:
+    formats = config(bundle, "metadata")["network_data_format"]
+    for workflow in ("train", "inference"):
+        content = config(bundle, workflow)
+        assert content["channels"] == list(formats["inputs"]["image"]["channel_def"].values())
+        if "labels" in content:
+            defined = formats["outputs"]["pred"]["channel_def"]
+            assert content["labels"] == {name: int(index) for index, name in defined.items()}
+            assert content["network_def"]["out_channels"] == len(defined)
+            assert content["network_def"]["in_channels"] == len(content["channels"])
+
+
+@every_bundle
+def test_workflows_hold_the_ids_their_readers_want(bundle: Path) -> None:
+    train, inference = ConfigParser(config(bundle, "train")), ConfigParser(config(bundle, "inference"))
+    wanted = ["trainer#max_epochs", "dataset#data", "handlers", "inferer"]
+    assert [id_ for id_ in [*KNOBS, "network_def", *(f"train#{id_}" for id_ in wanted)] if id_ not in train] == []
+    wanted = [
+        "bundle_root",
+        "device",
+        "dataset_dir",
+        "output_dir",
+        "network_def",
+        "inferer",
+        "dataset#data",
+        "evaluator",
+    ]
+    assert [id_ for id_ in [*wanted, "preprocessing", "postprocessing"] if id_ not in inference] == []
+    # MONAI Label looks into these: a list of components, and dicts
+    assert all(isinstance(handler, dict) for handler in train["train#handlers"])
+    assert isinstance(train["network_def"], dict) and isinstance(inference["network_def"], dict)
+
+
+@every_bundle
+def test_inference_stands_alone(bundle: Path) -> None:
+    assert "%" not in (bundle / "configs" / "inference.json").read_text()
+
+
+@every_bundle
+def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
+    presets = set(json.loads((bundle / "card.json").read_text()).get("presets", {}))
+    for workflow, overlays in (("train", presets | {"evaluate", "multi_gpu_train"}), ("inference", presets)):
+        for overlay in overlays:
+            assert set(config(bundle, workflow)) <= set(config(bundle, workflow, overlay))
+
+
+@every_bundle
+def test_monai_accepts_the_logging_file(bundle: Path) -> None:
+    assert "sys.stdout" in _reject_executable_logging_config(str(bundle / "configs" / "logging.conf"))
+
+
+@every_bundle
+def test_nothing_released_names_a_machine(bundle: Path) -> None:
+    texts = [path.read_text() for folder in ("configs", "docs") for path in (bundle / folder).iterdir()]
+    assert [match for text in texts for match in re.findall(r"(?:/home/|/root/|/work/|/workspace/)\S*", text)] == []
+
+
+@every_bundle
+def test_the_model_card_names_every_preset_and_its_files_exist(bundle: Path) -> None:
+    text = (bundle / "docs" / "README.md").read_text()
+    named = set(re.findall(r"configs/(\w+)\.json", text))
+    present = {path.stem for path in bundle.glob("configs/*.json")}
+    assert named <= present and set(json.loads((bundle / "card.json").read_text()).get("presets", {})) <= named

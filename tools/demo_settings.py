@@ -1,0 +1,145 @@
+"""The demo's numbers in one table, and what the user asked for, checked before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.data.cases import labelled_cases
+from scripts.data.scans import find_scans
+from scripts.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
+PRETRAINS_ON_DATA = (
+    "no unlabelled scans are given, so pretraining sees the images of the labelled folder, those of the test cases "
+    "included, never their labels; small crops are let in, whatever their field of view and file size"
+)
+
+Knobs = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long each training takes; epochs grow with `--minutes`, everything else stays.
+
+    Attributes:
+        minutes: about how long the demo then takes on 2 cores.
+        pretrain: knobs of the pretraining.
+        segment: knobs of both fine-tuning arms, which differ in nothing but the pretrained weights.
+    """
+
+    minutes: float
+    pretrain: Knobs
+    segment: Knobs
+
+
+GENERATED = Schedule(
+    minutes=10,
+    pretrain={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2, "batch_size": 4},
+    segment={"max_epochs": 12, "steps_per_epoch": 20, "val_interval": 3, "batch_size": 4},
+)
+REAL = Schedule(
+    minutes=40,
+    pretrain={"max_epochs": 40, "steps_per_epoch": 20, "val_interval": 5, "batch_size": 4},
+    segment={"max_epochs": 60, "steps_per_epoch": 20, "val_interval": 5, "batch_size": 4},
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides what a demo computes; a folder holds the results of one of these only.
+
+    Attributes:
+        data: folder in MSD layout, or None for generated data.
+        unlabelled: folder of the pretraining scans, or None where they are generated or are those of `data`.
+        num_labelled: number of cases in `data`, 0 for generated data.
+        num_unlabelled: number of pretraining scans, 0 for generated data.
+        minutes: about how long it takes on 2 cores.
+        pretrain: knobs of the pretraining.
+        segment: knobs of both fine-tuning arms.
+    """
+
+    data: str | None
+    unlabelled: str | None
+    num_labelled: int
+    num_unlabelled: int
+    minutes: float
+    pretrain: Knobs
+    segment: Knobs
+
+    @property
+    def pretrains_on_data(self) -> bool:
+        """Whether the labelled folder's images are the pretraining scans as well, the test cases' among them."""
+        return self.data is not None and self.unlabelled is None
+
+    def fingerprint(self) -> str:
+        """Return a hash that two settings share if and only if they are equal."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_settings(data: str = "", unlabelled: str = "", minutes: float | None = None) -> Settings:
+    """Check what the user asked for before anything runs.
+
+    Args:
+        data: folder in MSD layout, "" for generated data.
+        unlabelled: folder of scans to pretrain on, "" for the images of `data`.
+        minutes: about how long the demo may take on 2 cores; None for the table's own.
+
+    Returns:
+        The settings, with absolute paths.
+
+    Raises:
+        InputError: if the data is missing or unfit, there are no scans, or the time is not above 0.
+    """
+    if unlabelled and not data:
+        raise InputError(f"unlabelled {unlabelled!r} without data: name a folder in MSD layout as data as well")
+    # what is unfit shall be told now, not after the pretraining
+    cases = segmentation_cases(Path(data)) if data else []
+    scans = find_scans(unlabelled or Path(data) / "imagesTr", mixed_dicom=True) if data else []
+    table = REAL if data else GENERATED
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"minutes {minutes}: give a number above 0")
+    factor = 1.0 if minutes is None else minutes / table.minutes
+    return Settings(
+        data=str(Path(data).resolve()) if data else None,
+        unlabelled=str(Path(unlabelled).resolve()) if unlabelled else None,
+        num_labelled=len(cases),
+        num_unlabelled=len(scans),
+        minutes=table.minutes * factor,
+        pretrain=_scaled(table.pretrain, factor),
+        segment=_scaled(table.segment, factor),
+    )
+
+
+def segmentation_cases(data: Path) -> list[dict[str, Any]]:
+    """List the labelled cases as the segmentation bundle would, which checks each of them against the bundle.
+
+    Args:
+        data: folder in MSD or nnU-Net raw layout.
+
+    Returns:
+        One dict with `case`, `image` (a list for several channel files) and `label` per case.
+
+    Raises:
+        InputError: the data is not for this bundle, or a case is unfit.
+    """
+    config = segmentation_config()
+    return labelled_cases(data, config["labels"], config["channels"])
+
+
+def segmentation_config() -> dict[str, Any]:
+    """Return the segmentation bundle's train.json, whose `labels` and `channels` say what it is for."""
+    config: dict[str, Any] = json.loads((ROOT / "bundles" / SEGMENT / "configs" / "train.json").read_text())
+    return config
+
+
+def _scaled(knobs: Knobs, factor: float) -> Knobs:
+    """Scale the epochs to a whole number of validation intervals, at least one."""
+    epochs, interval = float(str(knobs["max_epochs"])), int(str(knobs["val_interval"]))
+    return knobs | {"max_epochs": interval * max(1, math.floor(epochs * factor / interval + 0.5))}

@@ -1,0 +1,113 @@
+"""Pack bundles as reproducible, self-contained zips: `python -m tools.release [names] [--output_dir dist]`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import fire
+import jsonschema
+
+from scripts.errors import InputError, plain_errors
+
+from .render import ROOT, differences, names_of, to_json, write_atomically
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "models/model.pt", "models/model.ts")
+
+
+def check(name: str, root: Path = ROOT) -> str:
+    """Make sure a bundle is fit for release.
+
+    Args:
+        name: folder of the bundle below `bundles`.
+        root: project folder.
+
+    Returns:
+        The bundle's version.
+
+    Raises:
+        InputError: if a rendered file is stale, the metadata break the schema or the changelog lacks the version.
+    """
+    stale = differences(name, root)
+    if stale:
+        raise InputError(f"bundle {name}: {', '.join(stale)} differ from the card: run `make render`, then release")
+    metadata = json.loads((root / "bundles" / name / "configs" / "metadata.json").read_text())
+    schema = json.loads((root / "tools" / "meta_schema.json").read_text())
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(metadata))
+    if fault:
+        where = "#".join(map(str, fault.absolute_path)) or "top level"
+        raise InputError(f"bundle {name}: metadata break the schema at {where}: {fault.message}; correct the card")
+    version: str = metadata["version"]
+    if version not in metadata["changelog"]:
+        raise InputError(f"bundle {name}: version {version} is not in its changelog: add a line to the card's metadata")
+    return version
+
+
+def pack(name: str, root: Path = ROOT) -> bytes:
+    """Zip a bundle; equal files give equal bytes.
+
+    Args:
+        name: folder of the bundle below `bundles`.
+        root: project folder.
+
+    Returns:
+        The zip's bytes: one top folder with flat configs, docs, card, a real copy of `scripts`, and weights if present.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in content(root / "bundles" / name):
+            entry = zipfile.ZipInfo(f"{name}/{path.as_posix()}", EPOCH)
+            entry.create_system = 3  # Unix, on every system, so that the permissions below count
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (root / "bundles" / name / path).read_bytes())
+    return buffer.getvalue()
+
+
+def content(bundle: Path) -> list[Path]:
+    """List the files of a bundle that are released.
+
+    Args:
+        bundle: the bundle's folder.
+
+    Returns:
+        Sorted paths relative to the folder, without caches and hidden files.
+    """
+    found: list[Path] = []
+    for part in CONTENT:
+        start = bundle / part
+        found += [start] if start.is_file() else start.rglob("*")
+    relative = (path.relative_to(bundle) for path in found if path.is_file() and path.suffix != ".pyc")
+    return sorted(path for path in relative if not any(part.startswith(".") for part in path.parts))
+
+
+def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
+    """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it) and `SHA256SUMS`.
+
+    Args:
+        names: bundles to release; all when none is named.
+        output_dir: folder for the zips.
+        root: project folder.
+    """
+    project, output = Path(root), Path(output_dir)
+    releases = {f"{name}_v{check(name, project)}": name for name in names or names_of(project)}
+    info_file = output / "model_info.json"
+    info = json.loads(info_file.read_text()) if info_file.is_file() else {}
+    for release, name in releases.items():
+        archive = pack(name, project)
+        checksum = hashlib.sha1(archive).hexdigest()
+        write_atomically(output / f"{release}.zip", archive)
+        info[release] = {"checksum": checksum, "source": ""}
+        print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
+    write_atomically(info_file, to_json(dict(sorted(info.items()))).encode())
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
+    write_atomically(output / "SHA256SUMS", "".join(sums).encode())
+
+
+if __name__ == "__main__":
+    plain_errors()
+    fire.Fire(main)

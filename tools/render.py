@@ -1,0 +1,429 @@
+"""Render every bundle from its card and the template it names: `python -m tools.render [names] [--check]`.
+
+A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
+
+- `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
+- `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `common`: MONAI overlay of both `train` and `inference`;
+- `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
+- `presets`: name to the whole content of `configs/<name>.json`, an overlay of `train` and `inference`;
+- `docs`: what the model card says, see the template's README.md.j2.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import fire
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
+from scripts.errors import InputError, plain_errors
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPLETE = ("train", "inference")
+OVERLAYS = ("evaluate", "multi_gpu_train")
+REQUIRED = ("template", "name", "title", "dataset", "docs")
+OPTIONAL = ("common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+
+
+def render(name: str, root: Path = ROOT) -> dict[str, str]:
+    """Render one bundle in memory, so that writing and checking share one source.
+
+    Args:
+        name: folder of the bundle below `bundles`.
+        root: project folder, holding `bundles`, `tools/templates` and `requirements.txt`.
+
+    Returns:
+        The text of every generated file by its path inside the bundle.
+
+    Raises:
+        InputError: if the card is incomplete or asks for something its template does not have.
+    """
+    card = read_card(name, root)
+    templates = root / "tools" / "templates"
+    template = templates / card["template"]
+    derived = ids_of_dataset(card)
+    configs: dict[str, dict[str, Any]] = {}
+    for workflow in COMPLETE:
+        base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
+        layers = [card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
+    for workflow in OVERLAYS:
+        base = ConfigParser.load_config_file(template / f"{workflow}.json")
+        configs[workflow] = chained(base, card.get(workflow, {}))
+    for overlay in OVERLAYS:
+        overlaid(configs["train"], [configs[overlay]], f"card {name}, {overlay} over train")
+    for preset, content in card.get("presets", {}).items():
+        for workflow in COMPLETE:
+            overlaid(configs[workflow], [content], f"card {name}, preset {preset} over {workflow}")
+        configs[preset] = content
+    base = ConfigParser.load_config_files([template / "metadata.json"])
+    layers = [versions(root / "requirements.txt"), derived["metadata"], card.get("metadata", {})]
+    configs["metadata"] = overlaid(base, layers, f"card {name}, metadata")
+
+    files = {f"configs/{config}.json": to_json(content) for config, content in configs.items()}
+    files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
+    files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
+    files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
+    files["docs/README.md"] = model_card(card, configs, templates)
+    return dict(sorted(files.items()))
+
+
+def with_copies(base: dict[str, Any], template: Path) -> dict[str, Any]:
+    """Replace top-level macros such as `%train.json::network_def` by what they name in the template.
+
+    MONAI would look for the file in the current directory, and MONAI Label reads a single file.
+
+    Args:
+        base: a template's config.
+        template: its folder.
+
+    Returns:
+        The config without macros to other files.
+    """
+    copied = dict(base)
+    for key, value in base.items():
+        if isinstance(value, str) and value.startswith("%") and "::" in value:
+            file, _, source = value[1:].partition("::")
+            copied[key] = ConfigParser(ConfigParser.load_config_file(template / file))[source]
+    return copied
+
+
+def read_card(name: str, root: Path) -> dict[str, Any]:
+    """Read a bundle's card and check its sections.
+
+    Args:
+        name: folder of the bundle below `bundles`.
+        root: project folder.
+
+    Returns:
+        The content of card.json.
+
+    Raises:
+        InputError: if there is no such card, or a section is missing or unknown.
+    """
+    path = root / "bundles" / name / "card.json"
+    if not path.is_file():
+        others = ", ".join(names_of(root)) or "none"
+        raise InputError(f"no bundle {name!r}: bundles/{name}/card.json is missing; there are {others}")
+    try:
+        card: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): correct it") from error
+    missing = sorted(set(REQUIRED) - set(card))
+    unknown = sorted(set(card) - set(REQUIRED) - set(OPTIONAL))
+    if missing or unknown:
+        raise InputError(
+            f"card {name}: sections missing {missing}, unknown {unknown}; "
+            f"needed are {', '.join(REQUIRED)}, allowed also {', '.join(OPTIONAL)}"
+        )
+    clash = sorted(set(card.get("presets", {})) & {"metadata", *COMPLETE, *OVERLAYS})
+    if clash:
+        raise InputError(f"card {name}: preset name {', '.join(clash)} is taken by a workflow: choose another")
+    if card["name"] != name:
+        raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
+    if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
+        raise InputError(f"card {name}: template {card['template']!r} is not a folder of tools/templates")
+    return card
+
+
+def names_of(root: Path) -> list[str]:
+    """List the bundles, i.e. the folders of `bundles` that hold a card.
+
+    Args:
+        root: project folder.
+
+    Returns:
+        Sorted folder names.
+    """
+    return sorted(card.parent.name for card in (root / "bundles").glob("*/card.json"))
+
+
+def overlaid(base: dict[str, Any], layers: list[dict[str, Any]], where: str) -> dict[str, Any]:
+    """Merge overlays into a config exactly as MONAI merges several `--config_file`.
+
+    Args:
+        base: complete config; left unchanged.
+        layers: overlays, the later ones win. Keys are ids (`network_def#out_channels`), `+id` merges or extends.
+        where: card and workflow, for the error message.
+
+    Returns:
+        The merged config.
+
+    Raises:
+        InputError: if the parent of an id is not in the config, or `+id` has nothing of its kind to extend.
+    """
+    parser = ConfigParser(copy.deepcopy(base))
+    for layer in layers:
+        for key, value in copy.deepcopy(layer).items():
+            extendable = isinstance(value, (dict, list)) and type(parser.get(key[1:])) is type(value)
+            if key.startswith("+") and not extendable:
+                raise InputError(
+                    f"{where}: {key!r} must extend a list by a list or a dict by a dict: drop or correct '+'"
+                )
+            try:
+                merge_kv(parser, key, value)
+            except (KeyError, IndexError, ValueError, TypeError) as error:
+                raise InputError(
+                    f"{where}: id {key!r} cannot be set, the config has no parent for it: correct it"
+                ) from error
+    merged: dict[str, Any] = parser.get()
+    return merged
+
+
+def chained(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Join two overlays into one that does what applying them one after the other does.
+
+    Args:
+        first: overlay of a template.
+        second: overlay of a card, the stronger one.
+
+    Returns:
+        The joined overlay; its keys stay ids, since they are resolved when the bundle runs.
+    """
+    joined = copy.deepcopy(first)
+    for key, value in copy.deepcopy(second).items():
+        if key.startswith("+") and key in joined:
+            merge_kv(joined, f"+{key}", value)  # both extend the same id: extend by the one, then by the other
+        else:
+            # to the end, where it also wins over ids below the same one
+            joined.pop(key, None)
+            joined[key] = value
+    return joined
+
+
+def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Derive what follows from the card's `dataset`, so that labels and channels are written once.
+
+    Args:
+        card: a bundle's card.
+
+    Returns:
+        An overlay each for `train`, `inference` and `metadata`.
+
+    Raises:
+        InputError: if channels or labels are not numbered from 0 without gaps.
+    """
+    channels = [name for _, name in numbered(card, {int(k): v for k, v in card["dataset"]["channel_names"].items()})]
+    ids: dict[str, Any] = {"channels": channels}
+    metadata: dict[str, Any] = {"name": card["title"]}
+    if card["template"] == "segmentation":
+        labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
+        ids["labels"] = {name: index for index, name in labels}
+        ids["network_def#in_channels"] = len(channels)
+        ids["network_def#out_channels"] = len(labels)
+        image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
+        metadata[f"{image}#num_channels"] = len(channels)
+        metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
+        metadata[f"{pred}#num_channels"] = len(labels)
+        metadata[f"{pred}#channel_def"] = {str(index): label for index, label in labels}
+    return {"train": ids, "inference": ids, "metadata": metadata}
+
+
+def numbered(card: dict[str, Any], names: dict[int, str]) -> list[tuple[int, str]]:
+    """Sort names by their number and check the numbers.
+
+    Args:
+        card: the card they come from.
+        names: channel or label names by number.
+
+    Returns:
+        Pairs of number and name, in order.
+
+    Raises:
+        InputError: if the numbers are not 0, 1, 2, ...
+    """
+    if sorted(names) != list(range(len(names))):
+        raise InputError(f"card {card['name']}: {names} must be numbered 0, 1, 2, ... without gaps")
+    return sorted(names.items())
+
+
+def versions(requirements: Path) -> dict[str, Any]:
+    """Read the metadata's version fields from the pins, their only place.
+
+    Args:
+        requirements: requirements.txt, whose first group (up to a blank line) is what running a bundle needs.
+
+    Returns:
+        The fields `monai_version`, `pytorch_version`, `numpy_version` and `required_packages_version`.
+    """
+    lines = requirements.read_text().split("\n\n")[0].splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {
+        "monai_version": pins.pop("monai"),
+        "pytorch_version": pins.pop("torch"),
+        "numpy_version": pins.pop("numpy"),
+        "required_packages_version": pins,
+    }
+
+
+def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templates: Path) -> str:
+    """Render docs/README.md.
+
+    Args:
+        card: the bundle's card.
+        configs: its rendered configs by name.
+        templates: folder of the templates.
+
+    Returns:
+        Markdown text.
+
+    Raises:
+        InputError: if the card's `docs` lack an entry, or a knob has no description.
+    """
+    texts = json.loads((templates / "common" / "knobs.json").read_text())
+    environment = Environment(
+        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        text = environment.get_template(f"{card['template']}/README.md.j2").render(
+            card=card,
+            presets=list(card.get("presets", {})),
+            metadata=configs["metadata"],
+            knobs=knobs_of(configs["train"], texts, f"card {card['name']}, train"),
+            inference_knobs=knobs_of(configs["inference"], texts, f"card {card['name']}, inference"),
+        )
+    except UndefinedError as error:
+        raise InputError(f"card {card['name']}: docs/README.md needs more from the card: {error.message}") from error
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def knobs_of(config: dict[str, Any], texts: dict[str, str], where: str) -> list[tuple[str, str, str]]:
+    """Collect the knobs of a config: top-level ids that hold a plain value or are described as a knob.
+
+    Args:
+        config: rendered config.
+        texts: what each knob does, by id.
+        where: card and workflow, for the error message.
+
+    Returns:
+        Id, default (as JSON) and description of every knob, in the order of the config.
+
+    Raises:
+        InputError: if a plain value has no description.
+    """
+    knobs = [id_ for id_, value in config.items() if id_ in texts or is_plain(value)]
+    undescribed = [knob for knob in knobs if knob not in texts]
+    if undescribed:
+        raise InputError(f"{where}: describe {', '.join(undescribed)} in tools/templates/common/knobs.json")
+    return [(knob, json.dumps(config[knob]), texts[knob]) for knob in knobs]
+
+
+def is_plain(value: Any) -> bool:
+    """Tell a plain value from a component, an expression, a reference or a macro.
+
+    Args:
+        value: value of a top-level id.
+
+    Returns:
+        True if nothing in it is resolved when the bundle runs.
+    """
+    if isinstance(value, dict):
+        return "_target_" not in value and all(map(is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
+
+
+def to_json(config: dict[str, Any]) -> str:
+    """Write a config as `ConfigParser.export_config_file(indent=4)` does, with a final newline.
+
+    Args:
+        config: rendered config.
+
+    Returns:
+        JSON text.
+    """
+    return json.dumps(config, indent=4) + "\n"
+
+
+def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
+    """Compare a bundle with what its card says now.
+
+    Args:
+        name: folder of the bundle.
+        root: project folder.
+
+    Returns:
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config that no
+        card asks for any more (such as a preset taken out) and for the link `scripts`.
+    """
+    bundle = root / "bundles" / name
+    files = render(name, root)
+    wrong: dict[str, str | None] = {}
+    for path, text in files.items():
+        if not (bundle / path).is_file() or (bundle / path).read_text() != text:
+            wrong[path] = text
+    present = sorted(path.relative_to(bundle).as_posix() for path in bundle.glob("configs/*.json"))
+    wrong |= dict.fromkeys(path for path in present if path not in files)
+    if not (bundle / "scripts").is_symlink():
+        wrong["scripts"] = None
+    return wrong
+
+
+def apply(changes: dict[str, str | None], bundle: Path) -> None:
+    """Bring a bundle up to date.
+
+    Args:
+        changes: what `differences` found.
+        bundle: the bundle's folder.
+    """
+    for path, text in changes.items():
+        if text is not None:
+            write_atomically(bundle / path, text.encode())
+        elif path == "scripts":
+            (bundle / path).symlink_to("../scripts")
+        else:
+            (bundle / path).unlink()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, making its folder.
+
+    Args:
+        path: file to write.
+        content: its bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
+    """Render bundles from their cards.
+
+    Args:
+        names: bundles to render; all when none is named.
+        check: write nothing, list the files that differ and leave with exit code 1 if there are any.
+        root: project folder.
+    """
+    folder = Path(root)
+    found = {name: differences(name, folder) for name in names or names_of(folder)}
+    for name, changes in found.items():
+        for path in changes:
+            print(f"{'stale' if check else 'rendered'}: bundles/{name}/{path}")
+        if not check:
+            apply(changes, folder / "bundles" / name)
+    if check and any(found.values()):
+        sys.exit("error: rendered files differ from their cards: run `make render` and commit the result")
+
+
+if __name__ == "__main__":
+    plain_errors()
+    fire.Fire(main)
