@@ -12,22 +12,16 @@ from monai.bundle.workflows import _reject_executable_logging_config
 from tools.render import ROOT, differences, names_of
 
 BUNDLES = [ROOT / "bundles" / name for name in names_of(ROOT)]
-KNOBS = [
-    "bundle_root",
-    "dataset_dir",
-    "output_dir",
-    "ckpt_dir",
-    "device",
-    "seed",
-    "patch_size",
-    "batch_size",
-    "max_epochs",
-    "val_interval",
-]
-IDS_OF_TRAIN = ["max_epochs", "val_interval", "num_workers", "amp", "network_def"]
-IDS_OF_TRAIN += [f"train#{id_}" for id_ in ("trainer#max_epochs", "dataset#data", "handlers", "inferer")]
-IDS_OF_INFERENCE = ["bundle_root", "device", "dataset_dir", "output_dir", "network_def", "inferer", "dataset#data"]
-IDS_OF_INFERENCE += ["evaluator", "preprocessing", "handlers"]
+IDS_OF_TRAIN = """
+    bundle_root dataset_dir output_dir ckpt_dir device seed patch_size batch_size max_epochs steps_per_epoch
+    val_interval num_workers amp pretrained resume network_def
+    train#trainer#max_epochs train#dataset#data train#handlers train#inferer
+    validate#evaluator validate#dataset#data validate#handlers
+"""
+IDS_OF_INFERENCE = """
+    bundle_root dataset_dir output_dir ckpt_dir device seed network_def
+    inferer dataset#data evaluator preprocessing handlers
+"""
 FILES = [
     *(f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference", "multi_gpu_train")),
     "configs/logging.conf",
@@ -83,19 +77,8 @@ def test_labels_and_channels_agree_everywhere(bundle: Path) -> None:
 @every_bundle
 def test_workflows_hold_the_ids_their_readers_want(bundle: Path) -> None:
     train, inference = ConfigParser(config(bundle, "train")), ConfigParser(config(bundle, "inference"))
-    wanted = ["trainer#max_epochs", "dataset#data", "handlers", "inferer"]
-    assert [id_ for id_ in [*KNOBS, "network_def", *(f"train#{id_}" for id_ in wanted)] if id_ not in train] == []
-    wanted = [
-        "bundle_root",
-        "device",
-        "dataset_dir",
-        "output_dir",
-        "network_def",
-        "inferer",
-        "dataset#data",
-        "evaluator",
-    ]
-    assert [id_ for id_ in [*wanted, "preprocessing", "postprocessing"] if id_ not in inference] == []
+    assert [id_ for id_ in IDS_OF_TRAIN.split() if id_ not in train] == []
+    assert [id_ for id_ in IDS_OF_INFERENCE.split() if id_ not in inference] == []
     # MONAI Label looks into these: a list of components, and dicts
     assert all(isinstance(handler, dict) for handler in train["train#handlers"])
     assert isinstance(train["network_def"], dict) and isinstance(inference["network_def"], dict)

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from scripts.errors import InputError, plain_errors
 from scripts.files import save_json
 
 from .demo_settings import PRETRAINS_ON_DATA, ROOT, Settings, make_settings
-from .demo_steps import Step, data_folders, make_steps, shown
+from .demo_steps import Step, command_line, data_folders, make_steps, shown
 
 SETTINGS = "demo.json"
 LAST_LINES = 15
@@ -167,7 +166,7 @@ def run_step(step: Step, out: Path, settings: Settings, heading: str, run: Runne
         shutil.rmtree(step.folder, ignore_errors=True)  # half of an interrupted step would mix with the new whole
     if step.prepare:
         step.prepare()
-    _say(f"{heading}{', continued from its last checkpoint' if resumes else ''}\n{shlex.join(command)}")
+    _say(f"{heading}{', continued from its last checkpoint' if resumes else ''}\n{command_line(command)}")
     log = out / "logs" / f"{step.name}.log"
     log.parent.mkdir(exist_ok=True)
     start = time.monotonic()
@@ -201,7 +200,7 @@ def run_logged(command: list[str], log: Path) -> int:
     """Run a command in the project folder; what it prints goes to the terminal as it comes, and to the end of a log."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with log.open("ab") as file:
-        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.write(f"$ {command_line(command)}\n".encode())
         process = subprocess.Popen(
             command,
             cwd=ROOT,

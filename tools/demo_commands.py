@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from .demo_settings import PRETRAIN, SEGMENT, Settings
-from .demo_steps import bundle_command, data_folders, shown
+from .demo_steps import bundle_command, command_line, data_folders, shown
 
 
 def commands_run(steps: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return title and exact command of each finished step."""
-    return [(step["title"], shlex.join(step["command"])) for step in steps]
+    return [(step["title"], command_line(step["command"])) for step in steps]
 
 
 def commands_to_go_on(out: Path, settings: Settings) -> list[tuple[str, str]]:
@@ -31,40 +30,31 @@ def commands_to_go_on(out: Path, settings: Settings) -> list[tuple[str, str]]:
     longer = out.with_name(f"{out.name}_longer")
     resume = [*demo, *source, "--minutes", f"{settings.minutes:g}", "--output_dir", shown(out)]
     train_longer = [*demo, *source, "--minutes", f"{6 * settings.minutes:g}", "--output_dir", shown(longer)]
-    models = Path("models")
+    paper, own = Path("models/paper"), Path("models/own")
     pretrain_paper = bundle_command(
-        PRETRAIN, ["train"], {"dataset_dir": "SCANS", "ckpt_dir": models / "paper"}, models / "paper", {}
+        PRETRAIN, ["train"], {"dataset_dir": "SCANS", "ckpt_dir": paper, "output_dir": paper}
     )
+    finetune = bundle_command(
+        SEGMENT,
+        ["train"],
+        {
+            "dataset_dir": data,
+            "pretrained": out / "pretrain" / "models" / "model.pt",
+            "ckpt_dir": own,
+            "output_dir": own,
+        },
+    )
+    segment = bundle_command(
+        SEGMENT,
+        ["inference"],
+        {"dataset_dir": "SCAN.nii.gz", "ckpt_dir": out / "finetuned" / "models", "output_dir": "segmented"},
+    )
+    mine = "make demo DATA=LABELLED UNLABELLED=SCANS OUTPUT=mine"
     return [
-        ("continue an interrupted run of this demo", shlex.join(resume)),
-        ("the same, trained six times as long", shlex.join(train_longer)),
-        (
-            "the same on your own scans: a labelled folder in MSD layout and a folder of unlabelled scans",
-            "make demo DATA=LABELLED UNLABELLED=SCANS OUTPUT=mine",
-        ),
-        ("pretrain at the paper's size (a GPU, days), on a folder of your scans", shlex.join(pretrain_paper)),
-        (
-            "fine-tune from this demo's pretrained weights with the bundle's own, full schedule",
-            shlex.join(
-                bundle_command(
-                    SEGMENT,
-                    ["train"],
-                    {"dataset_dir": data, "ckpt_dir": models / "segmentation"},
-                    models / "segmentation",
-                    {"pretrained": out / "pretrain" / "models" / "model.pt"},
-                )
-            ),
-        ),
-        (
-            "segment a scan of your own, a file or a folder, with this demo's fine-tuned network",
-            shlex.join(
-                bundle_command(
-                    SEGMENT,
-                    ["inference"],
-                    {"dataset_dir": "SCAN.nii.gz", "ckpt_dir": out / "finetuned" / "models"},
-                    Path("segmented"),
-                    {},
-                )
-            ),
-        ),
+        ("Continue an interrupted run of this demo", command_line(resume)),
+        ("The same, trained six times as long", command_line(train_longer)),
+        ("The same on your own scans: labelled ones in MSD layout, and a folder of unlabelled ones", mine),
+        ("Pretrain at the paper's size on a folder of scans (a large GPU, days)", command_line(pretrain_paper)),
+        ("Fine-tune from this demo's pretrained weights by the bundle's own, longer schedule", command_line(finetune)),
+        ("Segment a scan of your own, a file or a folder, with this demo's fine-tuned network", command_line(segment)),
     ]

@@ -126,6 +126,7 @@ def show_contours(axes: Axes, case: Segmentation, axis: int, labels: Sequence[in
     index = int(round(float(np.nonzero(target)[axis].mean())))
     low, high = np.percentile(case.image, (0.5, 99.5))
     _show(axes, case.image, axis, index, case.spacing, float(low), float(high))
+    axes.set_adjustable("datalim")  # crops differ in shape; so their panels stay equal and in line
     for volume, style in zip((case.prediction, case.reference), _STYLES, strict=True):
         plane = np.take(volume, index, axis=axis).T
         for order, label in enumerate(labels):

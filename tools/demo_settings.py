@@ -31,12 +31,14 @@ class Schedule:
     Attributes:
         minutes: about how long the demo then takes on 2 cores.
         pretrain: knobs of the pretraining.
-        segment: knobs of both fine-tuning arms, which differ in nothing but the pretrained weights.
+        segment: knobs of both fine-tuning arms.
+        warm_up: share of the steps in which the pretrained network's decoder, and again the whole, is warmed up.
     """
 
     minutes: float
     pretrain: Knobs
     segment: Knobs
+    warm_up: float = 0.1
 
 
 GENERATED = Schedule(
@@ -63,6 +65,7 @@ class Settings:
         minutes: about how long it takes on 2 cores.
         pretrain: knobs of the pretraining.
         segment: knobs of both fine-tuning arms.
+        warm_up_steps: length of each of the pretrained network's two warm-up phases.
     """
 
     data: str | None
@@ -72,6 +75,7 @@ class Settings:
     minutes: float
     pretrain: Knobs
     segment: Knobs
+    warm_up_steps: int
 
     @property
     def pretrains_on_data(self) -> bool:
@@ -106,6 +110,7 @@ def make_settings(data: str = "", unlabelled: str = "", minutes: float | None = 
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes {minutes}: give a number above 0")
     factor = 1.0 if minutes is None else minutes / table.minutes
+    segment = _scaled(table.segment, factor)
     return Settings(
         data=str(Path(data).resolve()) if data else None,
         unlabelled=str(Path(unlabelled).resolve()) if unlabelled else None,
@@ -113,7 +118,8 @@ def make_settings(data: str = "", unlabelled: str = "", minutes: float | None = 
         num_unlabelled=len(scans),
         minutes=table.minutes * factor,
         pretrain=_scaled(table.pretrain, factor),
-        segment=_scaled(table.segment, factor),
+        segment=segment,
+        warm_up_steps=round(table.warm_up * int(str(segment["max_epochs"])) * int(str(segment["steps_per_epoch"]))),
     )
 
 

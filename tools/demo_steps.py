@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.data.scans import find_scans
@@ -48,78 +49,85 @@ def make_steps(settings: Settings, out: Path) -> list[Step]:
     Returns:
         The steps; commands name paths inside the project relative to it.
     """
-    data, unlabelled = data_folders(settings, out)
-    steps = []
-    if settings.data is None:
-        generate = [*_python(), "tools.phantoms", "--output_dir", shown(out / "data")]
-        steps.append(Step("phantoms", "generate brain-like phantoms", generate, out / "data"))
-    curation: Knobs = {"min_fov_mm": 0, "min_file_kb": 0} if settings.pretrains_on_data else {}
-    weights = out / "pretrain" / "models"
-    source: Knobs = {"dataset_dir": unlabelled, "ckpt_dir": weights, "seed": SEED}
-    steps += [
-        Step(
-            "pretrain",
-            "pretrain on the unlabelled scans",
-            bundle_command(PRETRAIN, ["train", "compact"], source, out / "pretrain", curation | settings.pretrain),
-            out / "pretrain",
-            last=weights / "last.pt",
-        ),
-        Step(
-            "pretrain_evaluation",
-            "measure the reconstruction of held-out scans",
-            bundle_command(PRETRAIN, ["train", "evaluate", "compact"], source, out / "pretrain_evaluation", curation),
-            out / "pretrain_evaluation",
-        ),
-        Step(
-            "reconstructions",
-            "reconstruct a few held-out scans",
-            bundle_command(
-                PRETRAIN,
-                ["inference", "compact"],
-                source | {"dataset_dir": out / "inputs" / "scans.json"},
-                out / "reconstructions",
-                {},
-            ),
-            out / "reconstructions",
-            prepare=lambda: list_scans(out, unlabelled),
-        ),
+    generate = tool_command("tools.phantoms", out / "data")
+    report = tool_command("tools.demo_report", out)
+    return [
+        *([] if settings.data else [Step("phantoms", "generate brain-like phantoms", generate, out / "data")]),
+        *_pretraining(settings, out),
+        *_segmentation(settings, out),
+        Step("report", "write the report", report, out / "figures"),
     ]
-    for arm, title in (("finetuned", "fine-tune the pretrained network"), ("scratch", "train the same from scratch")):
-        knobs = settings.segment | ({"pretrained": weights / "model.pt"} if arm == "finetuned" else {})
-        labelled: Knobs = {"dataset_dir": data, "ckpt_dir": out / arm / "models", "seed": SEED}
-        command = bundle_command(SEGMENT, ["train"], labelled, out / arm, knobs)
-        steps.append(Step(arm, title, command, out / arm, last=out / arm / "models" / "last.pt"))
-    for arm, title in (("finetuned", "fine-tuned network"), ("scratch", "network from scratch")):
-        labelled = {"dataset_dir": data, "ckpt_dir": out / arm / "models", "seed": SEED}
-        folder = out / f"{arm}_evaluation"
-        command = bundle_command(SEGMENT, ["train", "evaluate"], labelled, folder, {})
-        steps.append(Step(f"{arm}_evaluation", f"evaluate the {title} on the test cases", command, folder))
-    images: Knobs = {"dataset_dir": out / "inputs" / "images.json", "ckpt_dir": out / "finetuned" / "models"}
-    steps += [
-        Step(
-            "segmentations",
-            "segment test cases with the fine-tuned network",
-            bundle_command(SEGMENT, ["inference"], images, out / "segmentations", {}),
-            out / "segmentations",
-            prepare=lambda: list_images(out, data),
-        ),
-        Step(
-            "report",
-            "write the report",
-            [*_python(), "tools.demo_report", "--output_dir", shown(out)],
-            out / "figures",
-        ),
-    ]
-    return steps
 
 
-def bundle_command(bundle: str, configs: list[str], source: Knobs, output_dir: Path, knobs: Knobs) -> list[str]:
+def _pretraining(settings: Settings, out: Path) -> list[Step]:
+    _, unlabelled = data_folders(settings, out)
+    weights: Knobs = {"ckpt_dir": out / "pretrain" / "models", "seed": SEED}
+    source: Knobs = {"dataset_dir": unlabelled, **weights, "cache_dir": out / "cache"}
+    if settings.pretrains_on_data:
+        source |= {"min_fov_mm": 0, "min_file_kb": 0}
+
+    def step(name: str, title: str, configs: list[str], knobs: Knobs) -> Step:
+        command = bundle_command(PRETRAIN, [*configs, "compact"], {**knobs, "output_dir": out / name})
+        return Step(name, title, command, out / name)
+
+    train = step("pretrain", "pretrain on the unlabelled scans", ["train"], source | settings.pretrain)
+    evaluate = step("pretrain_evaluation", "reconstruct the held-out scans and measure", ["train", "evaluate"], source)
+    scans: Knobs = {"dataset_dir": out / "inputs" / "scans.json", **weights}
+    infer = step("reconstructions", "reconstruct a few held-out scans to show", ["inference"], scans)
+    return [
+        replace(train, last=out / "pretrain" / "models" / "last.pt"),
+        evaluate,
+        replace(infer, prepare=lambda: list_scans(out, unlabelled)),
+    ]
+
+
+def _segmentation(settings: Settings, out: Path) -> list[Step]:
+    data, _ = data_folders(settings, out)
+    source: Knobs = {"dataset_dir": data, "seed": SEED, "cache_dir": out / "cache"}
+    warm_up = settings.warm_up_steps
+    phases = [["decoder", "ramp", warm_up], ["all", "ramp", warm_up], ["all", "poly", None]]
+    pretrained: Knobs = {"pretrained": out / "pretrain" / "models" / "model.pt", "pretrained_phases": phases}
+
+    def step(name: str, title: str, arm: str, configs: list[str], knobs: Knobs) -> Step:
+        weights: Knobs = {"ckpt_dir": out / arm / "models", "output_dir": out / name}
+        return Step(name, title, bundle_command(SEGMENT, configs, {**knobs, **weights}), out / name)
+
+    def train(arm: str, title: str, knobs: Knobs) -> Step:
+        last = out / arm / "models" / "last.pt"
+        return replace(step(arm, title, arm, ["train"], source | settings.segment | knobs), last=last)
+
+    def evaluate(arm: str, title: str) -> Step:
+        return step(f"{arm}_evaluation", title, arm, ["train", "evaluate"], source)
+
+    images: Knobs = {"dataset_dir": out / "inputs" / "images.json"}
+    infer = step("segmentations", "segment test cases with the fine-tuned network", "finetuned", ["inference"], images)
+    return [
+        train("finetuned", "fine-tune the pretrained network", pretrained),
+        train("scratch", "train the same from scratch", {}),
+        evaluate("finetuned", "evaluate the fine-tuned network on the test cases"),
+        evaluate("scratch", "evaluate the network from scratch on the test cases"),
+        replace(infer, prepare=lambda: list_images(out, data)),
+    ]
+
+
+def tool_command(module: str, output_dir: Path) -> list[str]:
+    """Return the command that runs one of the project's tools on a folder."""
+    return [*_python(), module, "--output_dir", shown(output_dir)]
+
+
+def bundle_command(bundle: str, configs: list[str], knobs: Knobs) -> list[str]:
     """Return the command that runs a bundle's configs with some knobs, from the project folder."""
     files = ",".join(f"'bundles/{bundle}/configs/{config}.json'" for config in configs)
     command = [*_python(), "monai.bundle", "run", "--config_file", f"[{files}]", "--bundle_root", f"bundles/{bundle}"]
-    for knob, value in (source | {"output_dir": output_dir} | knobs).items():
+    for knob, value in knobs.items():
         command += [f"--{knob}", shown(value) if isinstance(value, Path) else str(value)]
     return command
+
+
+def command_line(command: list[str]) -> str:
+    """Return a command as one would type it: an argument with single quotes, as MONAI's list, in double ones."""
+    plain = [f'"{part}"' if "'" in part and not set(part) & set('"$`\\!') else shlex.quote(part) for part in command]
+    return " ".join(plain)
 
 
 def data_folders(settings: Settings, out: Path) -> tuple[Path, Path]:

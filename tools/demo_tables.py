@@ -15,10 +15,11 @@ def reconstruction_words(pretrain: Metrics) -> str:
     network, constant, interpolation = mean["mse"], mean["mse_mean"], mean["mse_interpolation"]
     return (
         f"On voxels hidden from it, in scans it was not trained on (n = {len(pretrain['cases'])}), the network's mean "
-        f"squared error is {network:.3f}, in units of the scan's own variance. Predicting one constant, the mean of the "
-        f"visible voxels, gives {constant:.3f}: the network is {_relation(network, constant)}. Interpolating between "
-        f"the visible voxels gives {interpolation:.3f}: the network is {_relation(network, interpolation)}. "
-        f"{_verdict(network, constant, interpolation)}"
+        f"squared error is {network:.3f}, in units of the scan's own variance. "
+        f"Predicting one constant, the mean of the visible voxels, gives {constant:.3f}: "
+        f"the network is {_relation(network, constant)}. "
+        f"Interpolating between the visible voxels gives {interpolation:.3f}: "
+        f"the network is {_relation(network, interpolation)}. {_verdict(network, constant, interpolation)}"
     )
 
 

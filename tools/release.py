@@ -13,7 +13,7 @@ import jsonschema
 
 from scripts.errors import InputError, plain_errors
 
-from .render import ROOT, differences, names_of, to_json, write_atomically
+from .render import ROOT, differences, names_of, to_json, write
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "models/model.pt", "models/model.ts")
@@ -100,12 +100,12 @@ def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
     for release, name in releases.items():
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()
-        write_atomically(output / f"{release}.zip", archive)
+        write(output / f"{release}.zip", archive)
         info[release] = {"checksum": checksum, "source": ""}
         print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
-    write_atomically(info_file, to_json(dict(sorted(info.items()))).encode())
+    write(info_file, to_json(dict(sorted(info.items()))).encode())
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
-    write_atomically(output / "SHA256SUMS", "".join(sums).encode())
+    write(output / "SHA256SUMS", "".join(sums).encode())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from scripts.errors import InputError, plain_errors
+from scripts.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
@@ -289,6 +288,7 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templat
             card=card,
             presets=list(card.get("presets", {})),
             metadata=configs["metadata"],
+            inference=configs["inference"],
             knobs=knobs_of(configs["train"], texts, f"card {card['name']}, train"),
             inference_knobs=knobs_of(configs["inference"], texts, f"card {card['name']}, inference"),
         )
@@ -379,30 +379,21 @@ def apply(changes: dict[str, str | None], bundle: Path) -> None:
     """
     for path, text in changes.items():
         if text is not None:
-            write_atomically(bundle / path, text.encode())
+            write(bundle / path, text.encode())
         elif path == "scripts":
             (bundle / path).symlink_to("../scripts")
         else:
             (bundle / path).unlink()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, making its folder.
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
 
     Args:
-        path: file to write.
+        path: file to write; its folder is made where it is missing.
         content: its bytes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_atomically(path, lambda name: Path(name).write_bytes(content))
 
 
 def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:

@@ -72,11 +72,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(render.ROOT / "tools/templates/segmentation/README.md.j2", templates / "segmentation")
     contents = {
         "train": TRAIN,
-        "inference": {
-            "bundle_root": ".",
-            "network_def": "%train.json::network_def",
-            "deep": ["%train.json::train#trainer"],
-        },
+        "inference": {"bundle_root": ".", "patch_size": [8, 8, 8], "network_def": "%train.json::network_def"},
         "evaluate": {"validate": {"handlers": [0]}, "+validate#handlers": [10], "train#trainer#max_epochs": 0},
         "multi_gpu_train": {"device": "$torch.device('cuda')", "train#handlers#0": 2},
         "metadata": METADATA,
@@ -120,13 +116,11 @@ def test_common_and_dataset_reach_inference_but_train_does_not(project: Path) ->
     assert "max_epochs" not in inference and "train" not in inference
 
 
-def test_macros_into_train_are_replaced_by_what_train_became(project: Path) -> None:
-    write_card(project, changed(train={"network_def#dropout": 0.5, "train#trainer#amp": False}))
-    inference = config(project, "inference")
-    assert inference["network_def"]["dropout"] == 0.5
-    assert inference["deep"] == [{"max_epochs": "@max_epochs", "amp": False}]
-    with pytest.raises(InputError, match="template toy, inference: '%train.json::train#loss' names an id"):
-        render.expanded({"a": ["%train.json::train#loss"]}, TRAIN, "template toy, inference")
+def test_macros_become_copies_of_the_template_which_common_reaches_once(project: Path) -> None:
+    write_card(project, changed(common={"+network_def#strides": [4]}, train={"network_def#dropout": 0.5}))
+    assert config(project, "train")["network_def"]["strides"] == [2, 2, 4]
+    assert config(project, "inference")["network_def"]["strides"] == [2, 2, 4]
+    assert "dropout" not in config(project, "inference")["network_def"]
 
 
 def test_merge_equals_monai_loading_template_and_sections_from_files(tmp_path: Path) -> None:
@@ -206,6 +200,7 @@ def test_model_card_tells_knobs_presets_and_no_more_figures_than_the_card(projec
     assert "['configs/train.json','configs/tiny.json']" in text
     assert "| setting | device | seconds per step |\n| --- | --- | --- |\n| default | CPU | 0.1 |" in text
     assert "Not measured yet.\n\n## Commands" in text
+    assert '--input_shape "[1, 2, 8, 8, 8]"' in text
     assert "\n\n\n" not in text
 
 
@@ -282,12 +277,12 @@ def test_unknown_bundle_and_broken_json_are_told(project: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "a.json"
-    render.write_atomically(target, b"old")
+    render.write(target, b"old")
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
-        render.write_atomically(target, b"new")
+        render.write(target, b"new")
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]

@@ -3,6 +3,7 @@
 from .cached_dataset import CachedDataset
 from .cases import labelled_cases
 from .curation import curate
+from .rank_share import rank_share
 from .reading import read_scan
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
@@ -16,6 +17,7 @@ __all__ = [
     "find_scans",
     "hold_out",
     "labelled_cases",
+    "rank_share",
     "read_scan",
     "split_cases",
 ]

@@ -9,6 +9,7 @@ from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from torch import nn
 
 from ..errors import InputError
+from ..geometry import is_multiple, nearest_multiple
 
 
 class ResEncUNet(ResidualEncoderUNet):
@@ -105,11 +106,10 @@ class ResEncUNet(ResidualEncoderUNet):
             InputError: naming the nearest sizes that fit.
         """
         unit = self.total_strides[-1]
-        if any(n % u for n, u in zip(size, unit, strict=True)):
-            nearest = [max(u, round(n / u) * u) for n, u in zip(size, unit, strict=True)]
+        if not is_multiple(size, unit):
             raise InputError(
-                f"patch_size {list(size)} does not fit this network, whose bottleneck is {list(unit)} voxels wide: "
-                f"each side must be a multiple of it, for example {nearest}"
+                f"patch_size {list(size)} does not fit this network, whose bottleneck is {list(unit)} voxels wide: each "
+                f"side must be a multiple of it, for example {nearest_multiple(size, unit)}"
             )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
 from .resenc_unet import ResEncUNet
 from .sparse import encode_visible, masked_instance_norm
@@ -58,8 +59,7 @@ class Spark3D(nn.Module):
         self.strides = network.total_strides
         self.cell_size = tuple(cell_size or self.strides[-1])
         for stride in self.strides:
-            fits = all(c % s == 0 for s, c in zip(stride, self.cell_size, strict=True))
-            if not fits and not self._coarser(stride):
+            if not is_multiple(self.cell_size, stride) and not self._coarser(stride):
                 raise InputError(
                     f"cell_size {list(self.cell_size)} does not fit a stage of stride {list(stride)}: give multiples of "
                     f"the bottleneck's {list(self.strides[-1])} voxels"

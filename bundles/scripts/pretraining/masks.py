@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..geometry import is_multiple, nearest_multiple
 
 
 def cell_grid(size: Sequence[int], cell_size: Sequence[int]) -> tuple[int, ...]:
@@ -16,11 +17,10 @@ def cell_grid(size: Sequence[int], cell_size: Sequence[int]) -> tuple[int, ...]:
     Raises:
         InputError: if the cells do not tile the patch.
     """
-    if any(n % c for n, c in zip(size, cell_size, strict=True)):
-        nearest = [max(c, round(n / c) * c) for n, c in zip(size, cell_size, strict=True)]
+    if not is_multiple(size, cell_size):
         raise InputError(
-            f"patch_size {list(size)} is not divisible by the mask's cells of {list(cell_size)} voxels: "
-            f"choose multiples, for example {nearest}"
+            f"patch_size {list(size)} is not divisible by the mask's cells of {list(cell_size)} voxels: choose "
+            f"multiples, for example {nearest_multiple(size, cell_size)}"
         )
     return tuple(n // c for n, c in zip(size, cell_size, strict=True))
 

@@ -1,0 +1,36 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.phantoms import make_phantoms
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """Generated scans: `unlabelled/` and `labelled/` in MSD layout."""
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    make_phantoms(str(folder), num_unlabelled=6, num_labelled=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_bundle():
+    """Run a bundle as its user does and return the finished process."""
+
+    def run(bundle, configs, *launcher, cwd=None, check=True, **knobs):
+        root = Path(bundle) if os.sep in str(bundle) else ROOT / "bundles" / bundle
+        files = [name if os.sep in str(name) else str(root / "configs" / f"{name}.json") for name in configs]
+        arguments = [text for key, value in knobs.items() for text in (f"--{key.replace('__', '#')}", str(value))]
+        command = [*(launcher or (sys.executable,)), "-m", "monai.bundle", "run", "--config_file", str(files)]
+        command += ["--bundle_root", str(root), *arguments]
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=cwd or root.parent, env=env, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done
+
+    return run

@@ -1,0 +1,97 @@
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, NormalizeIntensityd
+
+from scripts.data import CachedDataset
+from scripts.errors import InputError
+from scripts.transforms import Resampled
+
+
+@pytest.fixture
+def scan(tmp_path):
+    values = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
+    affine = np.diag([2.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (5, 6, 7)
+    nib.save(nib.Nifti1Image(values, affine), tmp_path / "scan.nii.gz")
+    return {"case": "scan", "image": str(tmp_path / "scan.nii.gz"), "stamp": "1"}
+
+
+def preprocessing(spacing=1.0):
+    return Compose(
+        [
+            LoadImaged("image"),
+            EnsureChannelFirstd("image"),
+            Resampled("image", (spacing,) * 3),
+            NormalizeIntensityd("image"),
+        ]
+    )
+
+
+def dataset(scan, folder, spacing=1.0):
+    return CachedDataset([scan], preprocessing(spacing), cache_dir=str(folder))
+
+
+def test_cached_item_equals_the_computed_one(scan, tmp_path):
+    cached = dataset(scan, tmp_path / "cache")
+    cached.prepare()
+    expected = preprocessing()(dict(scan))["image"]
+    item = cached[0]
+    assert type(item["image"]) is torch.Tensor and torch.equal(item["image"], expected.as_tensor())
+    assert torch.equal(item["image_affine"], expected.affine) and item["case"] == "scan"
+
+
+def test_a_case_is_computed_once(scan, tmp_path, monkeypatch):
+    cached = dataset(scan, tmp_path / "cache")
+    first = cached[0]
+    monkeypatch.setattr(CachedDataset, "_compute", lambda *_: pytest.fail("computed again"))
+    assert torch.equal(dataset(scan, tmp_path / "cache")[0]["image"], first["image"])
+
+
+def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):
+    files = {
+        dataset(scan, tmp_path)._cache_file(0),
+        dataset(scan, tmp_path, spacing=2.0)._cache_file(0),
+        dataset({**scan, "stamp": "2"}, tmp_path)._cache_file(0),
+    }
+    assert len(files) == 3
+
+
+def test_entries_are_found_again_by_another_process(scan, tmp_path):
+    """The name must not depend on the process, as sets and hashes do."""
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "import tests.data.test_cached_dataset as t\n"
+        f"print(t.dataset({scan!r}, {str(tmp_path)!r})._cache_file(0))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout.splitlines()[-1]
+        for seed in ("1", "2")
+    }
+    assert names == {str(dataset(scan, tmp_path)._cache_file(0))}
+
+
+def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):
+    def interrupted(content, name):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    cached = dataset(scan, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cached.prepare()
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert cached[0]["image"].shape == (1, 15, 9, 10)
+
+
+def test_no_cases_are_refused():
+    with pytest.raises(InputError, match="no cases"):
+        CachedDataset([], preprocessing())

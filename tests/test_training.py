@@ -1,0 +1,74 @@
+"""What a training promises: resuming changes nothing, two processes are one with twice the batch."""
+
+import json
+import os
+import signal
+import sys
+
+import pytest
+import torch
+from ignite.engine import Events
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+BUNDLES = {"spark3d_pretrain": "unlabelled", "hippocampus_segmentation": "labelled"}
+
+
+def losses(folder):
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars("train_loss")}
+
+
+def weights(folder, name="last.pt"):
+    return torch.load(folder / "models" / name, weights_only=True)["model"]
+
+
+class Killer:
+    """Handler that kills its process at an iteration, as a power cut would."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=self.iteration), self)
+
+    def __call__(self, engine):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def train(run_bundle, phantoms, tmp_path):
+    def run(bundle, name, *launcher, configs=("train", "tiny"), check=True, **knobs):
+        folder = tmp_path / name
+        folders = {"output_dir": folder, "ckpt_dir": folder / "models", "cache_dir": tmp_path / "cache"}
+        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=phantoms / BUNDLES[bundle], **folders, **knobs)
+        return folder
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_resumed_equals_unbroken_to_the_last_digit(train, tmp_path, bundle):
+    unbroken = train(bundle, "unbroken", max_epochs=3)
+    steps = len(losses(unbroken))
+    # killed in the middle of the second epoch, of which the events are written and the state is not
+    killer = {"+train#handlers": [{"_target_": "tests.test_training.Killer", "iteration": steps // 3 + 2}]}
+    (tmp_path / "killer.json").write_text(json.dumps(killer))
+    broken = train(bundle, "broken", configs=("train", "tiny", f"{tmp_path}/killer.json"), max_epochs=3, check=False)
+    assert max(losses(broken)) < steps and torch.load(broken / "models/last.pt", weights_only=True)["epoch"] == 1
+    train(bundle, "broken", max_epochs=3, resume=True)
+    assert losses(broken) == losses(unbroken)
+    for name in ("last.pt", "model.pt", "model_final.pt"):
+        one, other = weights(unbroken, name), weights(broken, name)
+        assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_two_processes_equal_one_with_the_doubled_batch(train, bundle):
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    two = train(bundle, "two", *launcher, configs=("train", "multi_gpu_train", "tiny"), batch_size=1)
+    one = train(bundle, "one", batch_size=2)
+    for key, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5, msg=key)

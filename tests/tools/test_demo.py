@@ -1,0 +1,218 @@
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.errors import InputError
+from tests.tools.fake_bundles import knobs_of
+from tools.demo import last_lines, main, run_demo, run_logged
+from tools.demo_settings import GENERATED, REAL, make_settings
+from tools.demo_steps import make_steps
+
+NAMES = [
+    "phantoms",
+    "pretrain",
+    "pretrain_evaluation",
+    "reconstructions",
+    "finetuned",
+    "scratch",
+    "finetuned_evaluation",
+    "scratch_evaluation",
+    "segmentations",
+    "report",
+]
+
+
+def stamps(out):
+    return {path.stem: json.loads(path.read_text()) for path in (out / "steps").glob("*.json")}
+
+
+def tree(folder):
+    """Every file with its content's size and time of change."""
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_runs_every_step_and_leaves_stamps_and_a_report(tmp_path, runner, capsys):
+    out = tmp_path / "demo"
+    runner.reports = True
+    run_demo(make_settings(), out, run=runner)
+    found = stamps(out)
+    assert set(found) == set(NAMES)
+    assert all(stamp["exit_code"] == 0 and stamp["command"] in runner.commands for stamp in found.values())
+    assert len({stamp["settings"] for stamp in found.values()}) == 1
+    assert "<html" in (out / "report.html").read_text()
+    said = capsys.readouterr().out
+    assert "generated phantoms" in said and "about 10 minutes" in said
+    for command in runner.commands:
+        assert command[-1] in said
+
+
+def test_both_arms_differ_only_in_the_weights_their_warm_up_and_folders(tmp_path):
+    steps = {step.name: step for step in make_steps(make_settings(), tmp_path)}
+    finetuned, scratch = (knobs_of(steps[arm].command) for arm in ("finetuned", "scratch"))
+    assert finetuned.pop("pretrained") == str(tmp_path / "pretrain" / "models" / "model.pt")
+    steps = int(finetuned["max_epochs"]) * int(finetuned["steps_per_epoch"])
+    phases = ast.literal_eval(finetuned.pop("pretrained_phases"))
+    assert sum(length for *_, length in phases[:-1]) <= steps / 2 and phases[-1] == ["all", "poly", None]
+    for knobs in (finetuned, scratch):
+        del knobs["output_dir"], knobs["ckpt_dir"]
+    assert finetuned == scratch
+
+
+def test_bundles_read_what_earlier_steps_wrote(tmp_path):
+    steps = {step.name: knobs_of(step.command) for step in make_steps(make_settings(), tmp_path)}
+    assert steps["pretrain"]["dataset_dir"] == str(tmp_path / "data" / "unlabelled")
+    assert steps["finetuned"]["dataset_dir"] == str(tmp_path / "data" / "labelled")
+    assert (
+        steps["segmentations"]["ckpt_dir"]
+        == steps["finetuned"]["ckpt_dir"]
+        == steps["finetuned_evaluation"]["ckpt_dir"]
+    )
+    assert (
+        steps["reconstructions"]["ckpt_dir"]
+        == steps["pretrain_evaluation"]["ckpt_dir"]
+        == steps["pretrain"]["ckpt_dir"]
+    )
+
+
+def test_second_run_skips_what_is_finished(tmp_path, runner, capsys):
+    out = tmp_path / "demo"
+    run_demo(make_settings(), out, run=runner)
+    before = tree(out)
+    runner.commands.clear()
+    capsys.readouterr()
+    run_demo(make_settings(), out, run=runner)
+    assert runner.commands == []
+    assert tree(out) == before
+    assert capsys.readouterr().out.count("finished before") == len(NAMES)
+
+
+@pytest.mark.parametrize("step", ["pretrain", "finetuned", "scratch"])
+def test_interrupted_training_is_resumed(tmp_path, runner, step):
+    out = tmp_path / "demo"
+    runner.interrupted_at = step
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(make_settings(), out, run=runner)
+    assert step not in stamps(out)
+    first = runner.commands[-1]
+    runner.interrupted_at, runner.commands = "", []
+    run_demo(make_settings(), out, run=runner)
+    assert runner.commands[0] == [*first, "--resume", "True"]
+    assert [command for command in runner.commands if "--resume" in command] == runner.commands[:1]
+    assert stamps(out)[step]["resumed"] is True
+
+
+def test_half_an_evaluation_is_made_anew(tmp_path, runner):
+    out = tmp_path / "demo"
+    runner.fails_at = "segmentations"
+    with pytest.raises(SystemExit):
+        run_demo(make_settings(), out, run=runner)
+    stale = out / "segmentations" / "of_a_former_try_seg.nii.gz"
+    stale.parent.mkdir()
+    stale.touch()
+    runner.fails_at = ""
+    run_demo(make_settings(), out, run=runner)
+    assert not stale.exists()
+
+
+def test_failing_step_stops_with_its_last_lines_and_code(tmp_path, runner, capsys):
+    out = tmp_path / "demo"
+    runner.fails_at = "pretrain_evaluation"
+    with pytest.raises(SystemExit) as stop:
+        run_demo(make_settings(), out, run=runner)
+    assert stop.value.code == 3
+    assert set(stamps(out)) == {"phantoms", "pretrain"}
+    assert capsys.readouterr().out.rstrip().endswith("error: the disk is full")
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(tmp_path, runner):
+    out = tmp_path / "demo"
+    run_demo(make_settings(), out, run=runner)
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=r"minutes 10.*, not 20.*--fresh \(make demo FRESH=1\)") as refusal:
+        run_demo(make_settings(minutes=20), out, run=runner)
+    assert "\n" not in str(refusal.value)
+    assert tree(tmp_path) == before
+
+
+def test_other_data_is_refused(tmp_path, runner, phantoms):
+    out = tmp_path / "demo"
+    run_demo(make_settings(), out, run=runner)
+    with pytest.raises(InputError, match="data None, not"):
+        run_demo(make_settings(data=str(phantoms / "labelled")), out, run=runner)
+
+
+def test_fresh_moves_the_former_run_aside(tmp_path, runner):
+    out = tmp_path / "demo"
+    (tmp_path / "demo_1").mkdir()
+    run_demo(make_settings(), out, run=runner)
+    former = sorted(path.relative_to(out) for path in tree(out))
+    run_demo(make_settings(minutes=20), out, fresh=True, run=runner)
+    assert sorted(path.relative_to(tmp_path / "demo_2") for path in tree(tmp_path / "demo_2")) == former
+    assert json.loads((out / "demo.json").read_text())["minutes"] == 20
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_that_is_no_demo_is_left_alone(tmp_path, runner, fresh):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds no demo"):
+        run_demo(make_settings(), tmp_path, fresh=fresh, run=runner)
+    assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
+
+
+def test_real_data_without_unlabelled_scans_relaxes_curation_and_says_so(tmp_path, runner, phantoms, capsys):
+    labelled = phantoms / "labelled"
+    out = tmp_path / "demo"
+    run_demo(make_settings(data=str(labelled)), out, run=runner)
+    said = capsys.readouterr().out
+    assert "4 cases in" in said and "those of the test cases included" in said
+    pretrain = knobs_of(runner.commands[0])
+    assert pretrain["dataset_dir"] == str(labelled / "imagesTr")
+    assert pretrain["min_fov_mm"] == pretrain["min_file_kb"] == "0"
+    assert "phantoms" not in stamps(out)
+
+
+def test_unlabelled_scans_are_curated_as_ever(tmp_path, phantoms):
+    settings = make_settings(str(phantoms / "labelled"), str(phantoms / "unlabelled"))
+    knobs = knobs_of(make_steps(settings, tmp_path)[0].command)
+    assert knobs["dataset_dir"] == str(phantoms / "unlabelled")
+    assert "min_fov_mm" not in knobs
+
+
+@pytest.mark.parametrize("table", [GENERATED, REAL])
+@pytest.mark.parametrize("factor", [0.01, 0.5, 1, 3])
+def test_minutes_scale_epochs_to_whole_validation_intervals(phantoms, table, factor):
+    data = "" if table is GENERATED else str(phantoms / "labelled")
+    settings = make_settings(data, minutes=table.minutes * factor)
+    for scaled, knobs in ((settings.pretrain, table.pretrain), (settings.segment, table.segment)):
+        epochs, interval = scaled["max_epochs"], scaled["val_interval"]
+        assert epochs % interval == 0 and epochs >= interval
+        assert abs(epochs - factor * knobs["max_epochs"]) <= interval
+
+
+def test_bad_input_is_told_at_once(tmp_path, phantoms):
+    with pytest.raises(InputError, match="without data"):
+        make_settings(unlabelled=str(phantoms / "unlabelled"))
+    with pytest.raises(InputError, match="dataset.json"):
+        make_settings(data=str(phantoms / "unlabelled"))
+    with pytest.raises(InputError):
+        make_settings(data=str(phantoms / "labelled"), unlabelled=str(tmp_path))
+    with pytest.raises(InputError, match="above 0"):
+        make_settings(minutes=0)
+
+
+def test_logged_command_streams_and_returns_its_code(tmp_path, capfdbinary):
+    log = tmp_path / "step.log"
+    program = "import sys; print('on its way'); print('bad news', file=sys.stderr); sys.exit(7)"
+    assert run_logged([sys.executable, "-c", program], log) == 7
+    assert b"on its way\n" in capfdbinary.readouterr().out
+    assert last_lines(log)[-2:] == ["on its way", "bad news"]
+
+
+def test_command_line_shows_one_line_for_a_mistake(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["demo", "--data", str(tmp_path), "--output_dir", str(tmp_path / "out")])
+    with pytest.raises(InputError, match="empty"):
+        main()
+    assert not Path(tmp_path / "out").exists()
