@@ -49,6 +49,4 @@ def _run(command: list[str], cwd: str, log: str, max_file_bytes: int | None) -> 
     except BaseException:
         sys.excepthook(*sys.exc_info())
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    sys.exit(code)

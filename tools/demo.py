@@ -116,7 +116,7 @@ def claim(out: Path, settings: Settings, fresh: bool) -> Path | None:
         other = [f"{key} {before.get(key)}, not {wanted[key]}" for key in wanted if before.get(key) != wanted[key]]
         if other:
             raise InputError(
-                f"{shown(out)} holds a run of other settings ({'; '.join(other)}): "
+                f"{shown(out)} holds a run of other settings ({other[0]}): "
                 "add --fresh (make demo FRESH=1) to move it aside, or name another --output_dir (OUTPUT=...)"
             )
     out.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def _say(text: str) -> None:
 def main() -> None:
     """Run the command line; a stop by the user or the system leaves a line on how to go on, and no step behind."""
     plain_errors()
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         fire.Fire(demo)
     except KeyboardInterrupt:

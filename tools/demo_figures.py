@@ -114,6 +114,8 @@ def overview_figure(scan: Reconstruction, case: Segmentation, classes: Mapping[i
     panels = figure.subplots(1, 4)
     _show_reconstruction(panels[:3], scan, 2)
     show_contours(panels[3], case, 0, list(classes))
+    (across, upwards, _), (width, height, _) = scan.spacing, scan.original.shape
+    panels[3].set_box_aspect(height * upwards / (width * across))  # as tall as the panels before it
     titles = ("unlabelled scan", "masked", "reconstructed", "segmented after fine-tuning")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=10, color=INK)

@@ -10,6 +10,10 @@ import sys
 from collections.abc import Iterator
 from types import TracebackType
 
+from tqdm import tqdm
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class InputError(ValueError):
     """Raised at the border for something only the user can put right; the message is all the user needs to see."""
@@ -30,7 +34,7 @@ def plain_errors() -> None:
         if message is None:
             former(kind, error, trace)
         else:
-            print(f"error: {message}", file=sys.stderr)
+            tqdm.write(f"error: {message}", file=sys.stderr)  # on a line of its own, whatever progress is shown
 
     hook.shows_plain_errors = True  # type: ignore[attr-defined]
     sys.excepthook = hook
@@ -40,21 +44,20 @@ def plain_errors() -> None:
 
 def plain_message(error: BaseException) -> str | None:
     """Return the one line for the user if the chain of `error` holds one, else None."""
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(link, InputError):
             # a data loader's worker sends its exception as text: keep the message, drop the worker's traceback
             return re.split(r"InputError: ", str(link))[-1].strip()
-        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
-            return f"no space left on the device while writing {link.filename or 'a file'}: free some and run again"
+        if isinstance(link, OSError) and link.errno in FULL:
+            return f"no space left while writing {link.filename or 'a file'}: free some and run again"
         found = re.findall(r"errors\.InputError: (.*)", str(link))
         if found:
             return str(found[-1])
-        if "PytorchStreamWriter failed" in str(link) or "inline_container.cc" in str(link) and "write" in str(link):
-            return "a checkpoint could not be written, most likely because the disk is full: free some and run again"
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from, the outermost first."""
     link: BaseException | None = error
     while link is not None:
         yield link

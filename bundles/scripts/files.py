@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
+
+from .errors import InputError, chain
 
 
 def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
@@ -20,24 +24,48 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
     Args:
         path: the file to be; its folder is made where it is missing.
         write: is given the temporary file's name, which ends like `path`.
+
+    Raises:
+        InputError: if the disk is full, or the folder is not one that can be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the name starts with a dot and ends as writers expect, which go by the suffix
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.name)
-    os.close(handle)
     try:
-        write(temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # the name starts with a dot and ends as writers expect, which go by the suffix
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.name)
+        os.close(handle)
+        try:
+            write(temporary)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except Exception as error:
+        # writers wrap what the system said into errors of their own
+        cause = next((link for link in chain(error) if isinstance(link, OSError)), None)
+        if cause is None:
+            raise
+        raise InputError(
+            f"{path} cannot be written ({cause.strerror or cause}): free some space or choose another folder, then run "
+            "again"
+        ) from error
 
 
 def save_tensors(content: dict[str, Any], path: str | Path) -> None:
     """Save what `torch.load(weights_only=True)` can read again."""
-    write_atomically(path, lambda name: torch.save(content, name))
+
+    def write(name: str) -> None:
+        # through Python's file, since torch's own does not tell why it failed
+        with open(name, "wb") as file:
+            torch.save(content, file)
+
+    write_atomically(path, write)
+
+
+def save_nifti(volume: np.ndarray, affine: np.ndarray, path: str | Path) -> None:
+    """Save a volume (D, H, W) or (D, H, W, C) by its RAS affine in mm."""
+    write_atomically(path, lambda name: nib.save(nib.Nifti1Image(volume, affine), name))
 
 
 def save_json(content: Any, path: str | Path) -> None:
@@ -46,10 +74,10 @@ def save_json(content: Any, path: str | Path) -> None:
     write_atomically(path, lambda name: Path(name).write_text(text))
 
 
-def save_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
-    """Save rows of equal keys as CSV with a header."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+def save_csv(rows: Sequence[dict[str, Any]], path: str | Path, columns: Sequence[str] | None = None) -> None:
+    """Save rows of equal keys as CSV with a header; `columns` says which, where there may be no row to tell."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns or list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, lambda name: Path(name).write_text(text.getvalue()))
+    write_atomically(path, lambda name: Path(name).write_text(text.getvalue(), encoding="utf-8", newline=""))

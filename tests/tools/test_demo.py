@@ -1,6 +1,10 @@
 import ast
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of
 from tools.demo import last_lines, main, run_demo, run_logged
-from tools.demo_settings import GENERATED, REAL, make_settings
+from tools.demo_settings import GENERATED, REAL, ROOT, make_settings
 from tools.demo_steps import make_steps
 
 NAMES = [
@@ -209,6 +213,32 @@ def test_logged_command_streams_and_returns_its_code(tmp_path, capfdbinary):
     assert run_logged([sys.executable, "-c", program], log) == 7
     assert b"on its way\n" in capfdbinary.readouterr().out
     assert last_lines(log)[-2:] == ["on its way", "bad news"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_the_step_and_says_how_to_go_on(tmp_path, how):
+    program = f"""
+import sys, pathlib, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL if {how == signal.SIGTERM} else signal.default_int_handler)
+from tools import demo
+def sleeper(**_):
+    child = "import os, time; open({str(tmp_path / "pid")!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    demo.run_logged([sys.executable, "-c", child], pathlib.Path({str(tmp_path / "log")!r}))
+demo.demo = sleeper
+sys.argv = ["demo"]
+demo.main()
+"""
+    demo = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = tmp_path / "pid"
+    while not pid.exists() or not pid.read_text():
+        assert demo.poll() is None
+        time.sleep(0.05)
+    demo.send_signal(how)
+    said, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "the same command continues from here" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_command_line_shows_one_line_for_a_mistake(tmp_path, monkeypatch):

@@ -2,6 +2,6 @@
 
 from .plan import Plan
 from .read import read_checkpoint
-from .transfer import load_weights, transfer_weights
+from .transfer import load_state, load_weights, transfer_weights
 
-__all__ = ["Plan", "load_weights", "read_checkpoint", "transfer_weights"]
+__all__ = ["Plan", "load_state", "load_weights", "read_checkpoint", "transfer_weights"]

@@ -35,13 +35,19 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
         )
     try:
         checkpoint = torch.load(_content(path), map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:
         # torch names many causes; for the user there is one: this file is not a checkpoint that may be loaded
-        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}): give a .pt file of weights") from error
+        raise InputError(
+            f"{path} is not a readable checkpoint ({type(error).__name__}): give a .pt file of weights"
+        ) from error
     if isinstance(checkpoint, dict) and "model" not in checkpoint:
         checkpoint = {"model": checkpoint}
     if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint["model"]):
-        raise InputError(f"{path} holds no network weights: expected a state dict, or a dictionary with one under 'model'")
+        raise InputError(
+            f"{path} holds no network weights: expected a state dict, or a dictionary with one under 'model'"
+        )
     return checkpoint
 
 

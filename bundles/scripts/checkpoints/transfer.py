@@ -32,24 +32,39 @@ def load_weights(network: nn.Module, source: str | Path | None) -> nn.Module:
     """
     if source is None:
         return network
-    state = read_checkpoint(source)["model"]
+    load_state(network, read_checkpoint(source)["model"], source)
+    logging.getLogger(__name__).info("loaded %d tensors from %s", len(network.state_dict()), source)
+    return network
+
+
+def load_state(network: nn.Module, state: State, source: str | Path) -> None:
+    """Load a state dict of exactly this network.
+
+    Args:
+        network: to fill.
+        state: its weights.
+        source: where they come from, for the message.
+
+    Raises:
+        InputError: if names or shapes differ.
+    """
     own = network.state_dict()
-    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape] + [k for k in state if k not in own]
+    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape] + [
+        k for k in state if k not in own
+    ]
     if wrong:
         raise InputError(
             f"{source} does not fit this network: {len(wrong)} tensors are missing, extra or of another shape, first "
             f"{wrong[0]}; use the configuration (such as the preset) it was trained with"
         )
     network.load_state_dict(state)
-    logging.getLogger(__name__).info("loaded %d tensors from %s", len(own), source)
-    return network
 
 
 def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: str = "encoder") -> nn.Module:
     """Start a network from a pretrained one, as the Spark3D paper transfers (Tab. 3): the encoder, or more.
 
     The weights of a masked autoencoder are found under whatever prefix wraps the same network. A stem pretrained on
-    one channel is repeated for several and divided by their number (Tab. 8), so that equal channels give equal features.
+    one channel is repeated for several and divided by their number (Tab. 8): equal channels give equal features.
 
     Args:
         network: with submodules `encoder` and `decoder`; parts that are not transferred stay as they are.
@@ -86,7 +101,8 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
         raise InputError(
             f"the encoder in {pretrained} does not match this network: {len(lost)} of "
             f"{sum(_part(k) == 'encoder' for k in wanted)} tensors differ, first {lost[0]} "
-            f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both bundles"
+            f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both "
+            "bundles"
         )
     network.load_state_dict({**own, **taken})
     log.info(

@@ -2,6 +2,7 @@
 
 from .cached_dataset import CachedDataset
 from .cases import labelled_cases
+from .checked_scans import checked_scans
 from .curation import curate
 from .rank_share import rank_share
 from .reading import read_scan
@@ -13,6 +14,7 @@ __all__ = [
     "CachedDataset",
     "SeededDataset",
     "StepSampler",
+    "checked_scans",
     "curate",
     "find_scans",
     "hold_out",

@@ -78,7 +78,9 @@ class CachedDataset(Dataset):
     def _fill_cache(self) -> None:
         missing = [i for i in range(len(self)) if not self._cache_file(i).exists()]
         if missing:
-            logging.getLogger(__name__).info("preprocessing %d of %d cases into %s", len(missing), len(self), self.cache_dir)
+            logging.getLogger(__name__).info(
+                "preprocessing %d of %d cases into %s", len(missing), len(self), self.cache_dir
+            )
         for index in tqdm(missing, desc="preprocessing", unit="case", disable=not missing):
             self.preprocessed(index)
 
@@ -97,4 +99,3 @@ class CachedDataset(Dataset):
         settings = [(type(t).__name__, vars(t)) for t in self.preprocessing.flatten().transforms]
         key = pickle.dumps((sorted(self.data[index].items()), settings))
         return self.cache_dir / f"{hashlib.sha256(key).hexdigest()[:32]}.pt"
-

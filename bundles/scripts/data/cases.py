@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 
 from ..errors import InputError
+from .checked_scans import scan_problems
 from .reading import as_list, read_scan
 from .scans import case_names, nnunet_images, one_image, read_json
 from .verdicts import judge_all
@@ -165,16 +166,11 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
     except InputError as error:
         yield f"case {case['case']}: {error}"
         return
-    for kind, scan, expected in (("image", image, num_channels), ("label", label, 1)):
-        if scan.ndim != 4 or scan.shape[0] != expected:
-            form = f"{scan.shape[0]} channels of {' x '.join(map(str, scan.shape[1:]))} voxels"
-            yield f"case {case['case']}: the {kind} has {form} where {expected} of a 3D scan are expected"
-    bad = int((~image.as_tensor().isfinite()).sum())
-    if bad:
-        yield f"case {case['case']}: {bad} voxels of the image are NaN or infinite: repair or remove the case"
-    yield from (f"case {case['case']}: {problem}" for problem in _label_values(label, allowed))
+    problems = [*scan_problems("image", image, num_channels), *scan_problems("label", label, 1)]
+    problems += _label_values(label, allowed)
     if image.ndim == label.ndim == 4:
-        yield from (f"case {case['case']}: {problem}" for problem in _grid(image, label))
+        problems += _grid(image, label)
+    yield from (f"case {case['case']}: {problem}" for problem in problems)
 
 
 def _label_values(label: MetaTensor, allowed: dict[str, int]) -> Iterator[str]:

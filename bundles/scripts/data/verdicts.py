@@ -12,6 +12,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
+from ..files import save_csv
 from .reading import as_list, stamp
 
 COLUMNS = ("case", "path", "stamp", "rule", "verdict", "reason")
@@ -76,14 +77,4 @@ def _write(account: str | Path | None, rows: list[dict[str, str]]) -> None:
     rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else int(os.environ.get("RANK", "0"))
     if account is None or rank != 0:
         return
-    target = Path(account)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(row for row in rows if "verdict" in row)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_csv([row for row in rows if "verdict" in row], account, COLUMNS)

@@ -6,7 +6,7 @@ from .gradients import ClipGradients
 from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
 from .schedule import PhasedSchedule
 from .seeding import SeedSteps
-from .segmentation import SegmentationReport
+from .segmentation import SaveSegmentations, SegmentationReport
 from .training_checkpoint import TrainingCheckpoint
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ReconstructionPictures",
     "ReconstructionReport",
     "SaveReconstructions",
+    "SaveSegmentations",
     "SeedSteps",
     "SegmentationReport",
     "TrainingCheckpoint",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from ..figures import reconstruction_figure
-from ..files import save_csv, save_json, write_atomically
+from ..files import save_csv, save_json, save_nifti, write_atomically
 from ..metrics import reconstruction_scores
 from ..pretraining.masks import expand_mask
 
@@ -100,16 +101,16 @@ class SaveReconstructions:
         """Write the cases of this iteration."""
         for case in cases_of(engine):
             stem = self.folder / case.name / case.name
+            what = "three volumes and a picture" + (", replacing former ones," if stem.parent.exists() else "")
             pasted = torch.where(case.hidden, case.prediction, case.image)
             masked = torch.where(case.hidden, case.image.amin(), case.image)
             for name, volume in {"original": case.image, "masked": masked, "reconstruction": pasted}.items():
                 # NIfTI wants channels last, and none where there is one
                 data = volume[0].movedim(0, -1).squeeze(-1).float().cpu().numpy()
-                nifti = nib.Nifti1Image(data, case.affine)
-                write_atomically(f"{stem}_{name}.nii.gz", lambda path, nifti=nifti: nib.save(nifti, path))
+                save_nifti(data, case.affine, f"{stem}_{name}.nii.gz")
             figure = _figure(case)
-            write_atomically(f"{stem}.png", lambda path, figure=figure: figure.savefig(path, dpi=100))
-            logging.getLogger(__name__).info("%s: three volumes and a picture in %s", case.name, stem.parent)
+            write_atomically(f"{stem}.png", partial(figure.savefig, dpi=100))
+            logging.getLogger(__name__).info("%s: %s in %s", case.name, what, stem.parent)
 
 
 class ReconstructionPictures:
@@ -133,6 +134,6 @@ class ReconstructionPictures:
                 writer.add_figure("reconstruction", _figure(next(cases_of(engine))), engine.state.epoch)
 
 
-def _figure(case: Case) -> Any:
+def _figure(case: Case) -> Figure:
     image, hidden, prediction = (t[0, 0].float().cpu().numpy() for t in (case.image, case.hidden, case.prediction))
     return reconstruction_figure(image, hidden > 0, np.where(hidden > 0, prediction, image), case.name)

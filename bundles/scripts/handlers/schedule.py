@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
@@ -23,7 +24,7 @@ class PhasedSchedule:
     "ramp" (linear rise to the maximum), "poly" (polynomial decay to zero) or "constant". `steps` of the last phase is
     null: the rest of the training. The rate follows from the step alone, so a resumed run needs no state.
 
-    The paper's fine-tuning: [["decoder", "ramp", 12500], ["all", "ramp", 12500], ["all", "poly", null]] with max_lr 1e-3.
+    The paper's fine-tuning: [["decoder", "ramp", 12500], ["all", "ramp", 12500], ["all", "poly", null]], max_lr 1e-3.
 
     Args:
         optimizer: with named parameter groups (see `parameter_groups`).
@@ -33,32 +34,29 @@ class PhasedSchedule:
     """
 
     def __init__(
-        self, optimizer: Optimizer, phases: Sequence[Phase], max_lr: float, power: float = 0.9
+        self, optimizer: Optimizer, phases: Sequence[Sequence[Any]], max_lr: float, power: float = 0.9
     ) -> None:
         self.optimizer = optimizer
-        self.phases = [tuple(phase) for phase in phases]
         self.max_lr = max_lr
         self.power = power
-        names = [group["name"] for group in optimizer.param_groups]
-        for phase in self.phases:
-            if len(phase) != 3 or phase[1] not in SHAPES or not (phase[0] == "all" or set(phase[0].split("+")) <= {*names}):
-                raise InputError(
-                    f"phase {list(phase)} is not [part, shape, steps] with a part of {['all', *names]} (several joined "
-                    f"by '+') and a shape of {list(SHAPES)}"
-                )
-        if not phases or any(phase[2] is None for phase in self.phases[:-1]) or self.phases[-1][2] is not None:
+        if not isinstance(phases, (list, tuple)):
+            raise InputError(
+                f"phases is {phases!r}: give a list such as [['decoder', 'ramp', 100], ['all', 'poly', None]]"
+            )
+        self.phases = [_phase(phase, [group["name"] for group in optimizer.param_groups]) for phase in phases]
+        if [steps is None for _, _, steps in self.phases] != [False] * (len(phases) - 1) + [True]:
             raise InputError("phases: give every phase its steps, and the last one null for the rest of the training")
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
-        engine.add_event_handler(Events.STARTED, self.check_length)
+        self.check_length(engine)
         engine.add_event_handler(Events.ITERATION_STARTED, self.set_rates)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.freeze)
 
     def check_length(self, engine: Engine) -> None:
         """Refuse a training that ends before its last phase begins."""
         total = engine.state.max_epochs * engine.state.epoch_length
-        before = sum(phase[2] for phase in self.phases[:-1])
+        before = sum(steps for _, _, steps in self.phases if steps is not None)
         if before >= total:
             raise InputError(
                 f"the phases before the last take {before} steps, the whole training has {total}: shorten them "
@@ -67,13 +65,12 @@ class PhasedSchedule:
 
     def at(self, step: int, total: int) -> tuple[str, float]:
         """Return which part trains at `step` (from 0) of `total`, and its learning rate."""
-        first = 0
-        for part, shape, steps in self.phases:
-            length = total - first if steps is None else steps
-            if step < first + length:
+        done = step
+        for part, shape, steps in self.phases:  # noqa: B007, the one that the loop stops at is wanted
+            length = total - (step - done) if steps is None else steps
+            if done < length:
                 break
-            first += length
-        done = step - first
+            done -= length
         factor = {"ramp": (done + 1) / length, "poly": (1 - done / length) ** self.power, "constant": 1.0}[shape]
         return part, self.max_lr * factor
 
@@ -90,6 +87,18 @@ class PhasedSchedule:
             if not _trains(group["name"], part):
                 for parameter in group["params"]:
                     parameter.grad = None
+
+
+def _phase(value: Any, names: list[str]) -> Phase:
+    """Return a phase as the user wrote it, once it is known to be one."""
+    match value:
+        case [str(part), str(shape), None | int() as steps] if shape in SHAPES and (steps is None or steps > 0):
+            if part == "all" or set(part.split("+")) <= set(names):
+                return part, shape, steps
+    raise InputError(
+        f"phase {value} is not [part, shape, steps] with a part of {['all', *names]} (several joined by '+'), "
+        f"a shape of {list(SHAPES)} and a number of steps"
+    )
 
 
 def _trains(name: str, part: str) -> bool:

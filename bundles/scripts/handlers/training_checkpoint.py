@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 
-from ..checkpoints import Plan
+from ..checkpoints import Plan, load_state, read_checkpoint
 from ..errors import InputError
-from ..files import save_tensors
+from ..files import save_tensors, write_atomically
 
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "last.pt"
 
@@ -110,12 +111,16 @@ class TrainingCheckpoint:
         }
 
     def _load(self, engine: Engine, path: Path) -> None:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path)
+        if "settings" not in state:
+            raise InputError(
+                f"{path} holds weights, no state of a training to go on from: remove it, or give it by pretrained"
+            )
         differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
         if differ:
             was = ", ".join(f"{k} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
             raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=false")
-        self.network.load_state_dict(state["model"])
+        load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None and state["scaler"]:
             engine.scaler.load_state_dict(state["scaler"])
@@ -131,5 +136,8 @@ class TrainingCheckpoint:
             target.mkdir()
             for path in former:
                 # models stay in use until they are replaced; a state must not be resumed by mistake
-                shutil.move(path, target) if path.name == LAST else shutil.copy2(path, target)
+                if path.name == LAST:
+                    os.replace(path, target / LAST)
+                else:
+                    write_atomically(target / path.name, partial(shutil.copyfile, path))
             self.log.info("%d files of an earlier training are kept in %s", len(former), target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import combinations
 from typing import Any
 
@@ -29,7 +30,7 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
         """Predict (B, classes, D, H, W) logits for inputs (B, C, D, H, W)."""
 
         def predict(window: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            total = sum(network(window.flip(flip), *args, **kwargs).flip(flip) for flip in self.flips)
-            return total / len(self.flips)
+            views = (network(window.flip(flip), *args, **kwargs).flip(flip) for flip in self.flips)
+            return reduce(torch.add, views) / len(self.flips)
 
         return super().__call__(inputs, predict, *args, **kwargs)

@@ -21,9 +21,7 @@ class PatchwiseReconstruction(Inferer):
     def __init__(self, patch_size: Sequence[int]) -> None:
         self.patch_size = tuple(patch_size)
 
-    def __call__(  # type: ignore[override]
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor
-    ) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         """Predict the volume.
 
         Args:
@@ -38,7 +36,10 @@ class PatchwiseReconstruction(Inferer):
         cells = [m // p for m, p in zip(mask.shape[2:], patches, strict=True)]
         prediction = torch.zeros_like(inputs)
         for corner in np.ndindex(*patches):
-            where = (..., *(slice(c * n, (c + 1) * n) for c, n in zip(corner, self.patch_size, strict=True)))
-            where_cells = (..., *(slice(c * n, (c + 1) * n) for c, n in zip(corner, cells, strict=True)))
+            where, where_cells = _block(corner, self.patch_size), _block(corner, cells)
             prediction[where] = network(inputs[where], mask[where_cells]).to(prediction.dtype)
         return prediction
+
+
+def _block(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
+    return (slice(None), slice(None), *(slice(c * n, (c + 1) * n) for c, n in zip(corner, size, strict=True)))

@@ -11,15 +11,19 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 
 EMPTY_RULE = (
-    "A class absent from both reference and prediction is not counted; absent from one of them it scores DSC 0, NSD 0 and, "
-    "as HD95, the diagonal of the image in mm."
+    "A class absent from both reference and prediction is not counted; absent from one of them it scores DSC 0, NSD 0 "
+    "and, as HD95, the diagonal of the image in mm."
 )
 
 METRICS = ("dsc", "nsd", "hd95_mm")
 
 
 def segmentation_scores(
-    prediction: torch.Tensor, reference: torch.Tensor, labels: dict[str, int], spacing: Sequence[float], tolerance_mm: float
+    prediction: torch.Tensor,
+    reference: torch.Tensor,
+    labels: dict[str, int],
+    spacing: Sequence[float],
+    tolerance_mm: float,
 ) -> list[dict[str, Any]]:
     """Score one case.
 

@@ -106,10 +106,12 @@ class ResEncUNet(ResidualEncoderUNet):
             InputError: naming the nearest sizes that fit.
         """
         unit = self.total_strides[-1]
+        if not isinstance(size, Sequence) or len(size) != 3:
+            raise InputError(f"patch_size is {size}: give three numbers of voxels, such as {[8 * u for u in unit]}")
         if not is_multiple(size, unit):
             raise InputError(
-                f"patch_size {list(size)} does not fit this network, whose bottleneck is {list(unit)} voxels wide: each "
-                f"side must be a multiple of it, for example {nearest_multiple(size, unit)}"
+                f"patch_size {list(size)} does not fit this network, whose bottleneck is {list(unit)} voxels wide: "
+                f"each side must be a multiple of it, for example {nearest_multiple(size, unit)}"
             )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:

@@ -49,7 +49,9 @@ class Spark3D(nn.Module):
     ) -> None:
         super().__init__()
         if not sparse and (tokens or densify):
-            raise InputError("sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill")
+            raise InputError(
+                "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"
+            )
         if network.in_channels != network.out_channels:
             raise InputError(
                 f"the network has {network.in_channels} input and {network.out_channels} output channels; "
@@ -61,8 +63,8 @@ class Spark3D(nn.Module):
         for stride in self.strides:
             if not is_multiple(self.cell_size, stride) and not self._coarser(stride):
                 raise InputError(
-                    f"cell_size {list(self.cell_size)} does not fit a stage of stride {list(stride)}: give multiples of "
-                    f"the bottleneck's {list(self.strides[-1])} voxels"
+                    f"cell_size {list(self.cell_size)} does not fit a stage of stride {list(stride)}: give multiples "
+                    f"of the bottleneck's {list(self.strides[-1])} voxels"
                 )
         self.mask_input = mask_input
         self.sparse = sparse
@@ -73,6 +75,15 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+
+    def check_patch(self, size: Sequence[int]) -> None:
+        """Refuse a patch (D, H, W) in voxels that bottleneck or mask cells do not tile.
+
+        Raises:
+            InputError: naming the nearest sizes that fit.
+        """
+        self.network.check_patch(size)
+        cell_grid(size, self.cell_size)
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Predict the image.
@@ -107,7 +118,9 @@ class Spark3D(nn.Module):
         """
         grid = cell_grid(size, self.cell_size)
         if tuple(mask.shape[2:]) != grid:
-            raise InputError(f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}")
+            raise InputError(
+                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}"
+            )
         visible = []
         for stride in self.strides:
             stage_size = [n // s for n, s in zip(size, stride, strict=True)]

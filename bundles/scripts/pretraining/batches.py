@@ -55,9 +55,7 @@ class FixedMasks:
         seed: of the masks, with the case's name.
     """
 
-    def __init__(
-        self, cell_size: Sequence[int], mask_ratio: float, patch_size: Sequence[int], seed: int = 0
-    ) -> None:
+    def __init__(self, cell_size: Sequence[int], mask_ratio: float, patch_size: Sequence[int], seed: int = 0) -> None:
         self.cell_size = tuple(cell_size)
         self.mask_ratio = draw_mask_ratio(mask_ratio, np.random.default_rng(0))
         self.patch_grid = cell_grid(patch_size, cell_size)

@@ -1,0 +1,58 @@
+"""Scans to run a network on, known to be fit before the first result is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from monai.data import MetaTensor
+from tqdm import tqdm
+
+from ..errors import InputError
+from .reading import read_scan
+
+
+def checked_scans(scans: list[dict[str, Any]], num_channels: int) -> list[dict[str, Any]]:
+    """Return the scans once every one of them is known to be what the network takes.
+
+    Args:
+        scans: dicts with `case` and `image`, as `find_scans` returns them.
+        num_channels: the network's input channels.
+
+    Returns:
+        The same scans.
+
+    Raises:
+        InputError: a scan is unreadable, not 3D, of other channels, or has NaN or infinite voxels.
+    """
+    progress = tqdm(scans, desc="checking scans", unit="scan", disable=None)  # None: only on a terminal
+    problems = [f"case {scan['case']}: {problem}" for scan in progress for problem in _problems(scan, num_channels)]
+    if problems:
+        rest = f" | and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(" | ".join(problems[:3]) + rest)
+    return scans
+
+
+def scan_problems(kind: str, scan: MetaTensor, num_channels: int) -> Iterator[str]:
+    """Yield in one line each why a scan as read is unfit.
+
+    Args:
+        kind: what to call it, "image" or "label".
+        scan: as `read_scan` returns it.
+        num_channels: expected channels.
+    """
+    if scan.ndim != 4 or scan.shape[0] != num_channels:
+        form = f"{scan.shape[0]} channels of {' x '.join(map(str, scan.shape[1:]))} voxels"
+        yield f"the {kind} has {form} where {num_channels} of a 3D scan are expected: give another, or split this one"
+    bad = int((~scan.as_tensor().isfinite()).sum())
+    if bad:
+        yield f"{bad} voxels of the {kind} are NaN or infinite: repair or remove it"
+
+
+def _problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
+    try:
+        image = read_scan(scan["image"])
+    except InputError as error:
+        yield str(error)
+        return
+    yield from scan_problems("image", image, num_channels)

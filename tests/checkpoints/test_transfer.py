@@ -1,0 +1,110 @@
+import logging
+import re
+
+import pytest
+import torch
+
+from scripts.checkpoints import load_weights, transfer_weights
+from scripts.errors import InputError
+from scripts.networks import ResEncUNet, Spark3D
+
+SMALL = {"features": (4, 6, 8), "num_blocks": (1, 1, 2), "strides": (1, 2, 2)}
+
+
+def unet(seed, in_channels=1, out_channels=3, **options):
+    torch.manual_seed(seed)
+    return ResEncUNet(in_channels, out_channels, weight_init="default", **{**SMALL, **options})
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """Return the path of a masked autoencoder's checkpoint, and the network in it."""
+    network = unet(1, out_channels=1)
+    torch.save({"model": Spark3D(network).state_dict()}, tmp_path / "model.pt")
+    return tmp_path / "model.pt", network
+
+
+def copies(state):
+    return {key: value.clone() for key, value in state.items()}
+
+
+@pytest.mark.parametrize("parts", ["encoder", "encoder+decoder", "decoder"])
+def test_exactly_the_wanted_parts_are_taken(pretrained, parts):
+    path, source = pretrained
+    network = unet(2)
+    before, given = copies(network.state_dict()), source.state_dict()
+    after = transfer_weights(network, path, parts).state_dict()
+    assert any(not torch.equal(before[key], value) for key, value in after.items())
+    for key, value in after.items():
+        # the head predicts classes instead of the image; the decoder knows the encoder by a second name
+        part = "encoder" if ".encoder." in f".{key}" else "decoder"
+        wanted = part in parts.split("+") and ".seg_layers." not in key
+        assert torch.equal(value, given[key] if wanted else before[key]), key
+
+
+def test_all_keys_of_the_encoder_are_counted_in_the_report(pretrained, caplog):
+    path, source = pretrained
+    with caplog.at_level(logging.INFO):
+        transfer_weights(unet(2), path)
+    encoder = [key for key in source.state_dict() if "encoder." in key]
+    others = len(source.state_dict()) - len(encoder)
+    assert f"{len(encoder)} tensors matched, 0 adapted (none), 0 skipped (none), {others} left" in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "network.", "module.network."])
+def test_prefixes_of_wrappers_are_stripped(tmp_path, prefix):
+    source, network = unet(1), unet(2)
+    torch.save({f"{prefix}{key}": value for key, value in source.state_dict().items()}, tmp_path / "model.pt")
+    transfer_weights(network, tmp_path / "model.pt", "encoder+decoder")
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_repeated_stem_gives_the_features_of_one_channel(pretrained, channels, caplog):
+    path, source = pretrained
+    with caplog.at_level(logging.INFO):
+        network = transfer_weights(unet(2, in_channels=channels), path)
+    image = torch.randn(1, 1, 16, 16, 16)
+    expected = source.encoder(image)
+    for ours, theirs in zip(network.encoder(image.expand(1, channels, -1, -1, -1)), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    assert re.search(r"[1-9] adapted \(encoder\.stem", caplog.text)
+
+
+def test_an_encoder_that_does_not_match_stops(pretrained, tmp_path):
+    path, _ = pretrained
+    before = copies((network := unet(2, features=(4, 6, 10))).state_dict())
+    with pytest.raises(InputError, match=r"does not match this network: \d+ of \d+ tensors differ, first encoder\.stages\.2"):
+        transfer_weights(network, path)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    with pytest.raises(InputError, match="absent in the file"):
+        transfer_weights(unet(2, num_blocks=(1, 1, 3)), path)
+    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="no encoder"):
+        transfer_weights(unet(2), tmp_path / "other.pt")
+    with pytest.raises(InputError, match="transfer is 'head'; allowed are encoder, encoder"):
+        transfer_weights(unet(2), path, "head")
+
+
+def test_two_stems_cannot_become_three(tmp_path):
+    torch.save(unet(1, in_channels=2).state_dict(), tmp_path / "two.pt")
+    with pytest.raises(InputError, match=r"encoder\.stem.*\(4, 2, 3, 3, 3\) in the file, \(4, 3, 3, 3, 3\) here"):
+        transfer_weights(unet(2, in_channels=3), tmp_path / "two.pt")
+
+
+def test_no_weights_leave_the_network_alone():
+    before = copies((network := unet(1)).state_dict())
+    assert load_weights(network, None) is network and transfer_weights(network, None) is network
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_weights_of_exactly_this_network_are_loaded(tmp_path):
+    source = unet(1)
+    torch.save({"model": source.state_dict()}, tmp_path / "model.pt")
+    image = torch.randn(1, 1, 8, 8, 8)
+    assert torch.equal(load_weights(unet(2).eval(), tmp_path / "model.pt")(image), source.eval()(image))
+    with pytest.raises(InputError, match="does not fit this network: .* use the configuration"):
+        load_weights(unet(2, out_channels=2), tmp_path / "model.pt")
+    torch.save({"model": {**source.state_dict(), "extra": torch.zeros(1)}}, tmp_path / "more.pt")
+    with pytest.raises(InputError, match="1 tensors are missing, extra or of another shape, first extra"):
+        load_weights(unet(2), tmp_path / "more.pt")

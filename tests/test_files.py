@@ -1,0 +1,60 @@
+import csv
+import errno
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from scripts.errors import InputError
+from scripts.files import save_csv, save_json, save_nifti, save_tensors, write_atomically
+
+
+def test_what_was_written_is_what_is_read(tmp_path):
+    tensors = {"model": {"a": torch.arange(3.0)}, "epoch": 2}
+    save_tensors(tensors, tmp_path / "new/folder/a.pt")
+    read = torch.load(tmp_path / "new/folder/a.pt", weights_only=True)
+    assert read["epoch"] == 2 and torch.equal(read["model"]["a"], tensors["model"]["a"])
+    save_json({"mean": [1, None]}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"mean": [1, None]}
+    rows = [{"case": 'odd, "name"\nof ä', "dsc": "0.5"}, {"case": "b", "dsc": "1.0"}]
+    save_csv(rows, tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == rows
+    save_csv([], tmp_path / "empty.csv", ["case", "dsc"])
+    assert (tmp_path / "empty.csv").read_text() == "case,dsc\n"
+    volume, affine = np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.diag([1.0, 2, 3, 1])
+    save_nifti(volume, affine, tmp_path / "a.nii.gz")
+    image = nib.load(tmp_path / "a.nii.gz")
+    assert np.array_equal(image.dataobj, volume) and np.array_equal(image.affine, affine)
+    assert image.get_data_dtype() == np.uint8 and image.shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyError("defect"), KeyboardInterrupt()])
+def test_a_failed_writing_leaves_the_former_file_alone(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("former")
+
+    def write(name):
+        with open(name, "w") as file:
+            file.write("half of it")
+        raise error
+
+    with pytest.raises(InputError if isinstance(error, OSError) else type(error)):
+        write_atomically(path, write)
+    assert path.read_text() == "former" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_writing_names_file_cause_and_cure(tmp_path):
+    def full(name):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("some writer's own words") from error
+
+    with pytest.raises(InputError, match=r"a\.txt cannot be written \(No space left on device\): free some space"):
+        write_atomically(tmp_path / "a.txt", full)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/a.txt cannot be written .*choose another folder"):
+        write_atomically(tmp_path / "file" / "a.txt", full)

@@ -1,0 +1,184 @@
+"""Every road a user takes, on generated scans: train, evaluate, infer, export, load; from the checkout and from the zips."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from tools.release import main as release
+
+pytestmark = pytest.mark.slow
+SEGMENTATION = "hippocampus_segmentation"
+
+
+@pytest.fixture(scope="module", params=["checkout", "zip"])
+def bundles(request, tmp_path_factory):
+    """Folder of bundles: the project's own, or what unpacking the release zips gives."""
+    root = Path(__file__).parents[1] / "bundles"
+    if request.param == "checkout":
+        return root
+    folder = tmp_path_factory.mktemp("release")
+    release(output_dir=str(folder))
+    for archive in folder.glob("*.zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            zipped.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(bundles, tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def pretrained(bundles, run_bundle, phantoms, work):
+    folder = work / "pretrain"
+    run_bundle(
+        bundles / "spark3d_pretrain", ["train", "tiny"], cwd=work,
+        dataset_dir=phantoms / "unlabelled", output_dir=folder, ckpt_dir=folder / "models",
+    )  # fmt: skip
+    return folder / "models" / "model.pt"
+
+
+@pytest.fixture(scope="module")
+def finetuned(bundles, run_bundle, phantoms, work, pretrained):
+    folder = work / "finetune"
+    run_bundle(
+        bundles / SEGMENTATION, ["train", "tiny"], cwd=work, max_epochs=2,
+        dataset_dir=phantoms / "labelled", output_dir=folder, ckpt_dir=folder / "models", pretrained=pretrained,
+    )  # fmt: skip
+    return folder / "models"
+
+
+def test_pretraining_leaves_what_finetuning_needs(pretrained):
+    checkpoint = torch.load(pretrained, weights_only=True)
+    assert checkpoint["plan"]["network"]["features"] == [4, 8] and checkpoint["plan"]["spacing"] == [1.0, 1.0, 1.0]
+    assert (pretrained.parent / "model_final.pt").is_file() and (pretrained.parents[1] / "curation.csv").is_file()
+
+
+def test_reconstruction_is_evaluated_beside_trivial_predictors(bundles, run_bundle, phantoms, work, pretrained):
+    run_bundle(
+        bundles / "spark3d_pretrain", ["train", "evaluate", "tiny"], cwd=work,
+        dataset_dir=phantoms / "unlabelled", output_dir=work / "scores", ckpt_dir=pretrained.parent,
+    )  # fmt: skip
+    report = json.loads((work / "scores" / "reconstruction.json").read_text())
+    for name in ("mse", "mse_mean", "mse_interpolation"):
+        assert report["mean"][name] > 0
+        assert report["mean"][name] == pytest.approx(np.mean([case[name] for case in report["cases"]]))
+    assert len(report["cases"]) == 2 and report["mask_ratio"] == 0.75
+
+
+def test_reconstructions_are_written_on_one_grid(bundles, run_bundle, phantoms, work, pretrained):
+    scan = phantoms / "unlabelled" / "phantom_000.nii.gz"
+    run_bundle(
+        bundles / "spark3d_pretrain", ["inference", "tiny"], cwd=work,
+        dataset_dir=scan, output_dir=work / "pictures", ckpt_dir=pretrained.parent,
+    )  # fmt: skip
+    stem = work / "pictures" / "phantom_000" / "phantom_000"
+    original, masked, restored = (
+        nib.load(f"{stem}_{name}.nii.gz") for name in ("original", "masked", "reconstruction")
+    )
+    assert np.array_equal(original.affine, masked.affine) and np.array_equal(original.affine, restored.affine)
+    cells = np.array(original.shape) // 4
+    inside = tuple(slice(4 * n) for n in cells)
+    differs = (masked.get_fdata() != original.get_fdata())[inside].reshape(cells[0], 4, cells[1], 4, cells[2], 4)
+    hidden = np.kron(differs.any(axis=(1, 3, 5)), np.ones((4, 4, 4), dtype=bool))
+    assert 0.65 < hidden.mean() < 0.8
+    restored, original = restored.get_fdata()[inside], original.get_fdata()[inside]
+    assert np.array_equal(restored[~hidden], original[~hidden]) and (restored[hidden] != original[hidden]).mean() > 0.9
+    assert (Path(f"{stem}.png")).stat().st_size > 10_000
+
+
+def test_segmentation_scores_are_those_of_the_written_masks(bundles, run_bundle, phantoms, work, finetuned):
+    common = {"cwd": work, "ckpt_dir": finetuned, "dataset_dir": phantoms / "labelled"}
+    run_bundle(bundles / SEGMENTATION, ["train", "evaluate", "tiny"], output_dir=work / "metrics", **common)
+    run_bundle(bundles / SEGMENTATION, ["inference", "tiny"], output_dir=work / "masks", **common)
+    report = json.loads((work / "metrics" / "metrics.json").read_text())
+    rows = list(csv.DictReader((work / "metrics" / "metrics.csv").open()))
+    assert report["part"] == "test" and len(rows) == len(report["cases"]) == 2 * 2
+    for row in report["cases"]:
+        predicted = nib.load(work / "masks" / f"{row['case']}_seg.nii.gz")
+        reference = nib.load(phantoms / "labelled" / "labelsTr" / f"{row['case']}.nii.gz")
+        assert np.allclose(predicted.affine, reference.affine) and predicted.shape == reference.shape
+        label = {"anterior": 1, "posterior": 2}[row["class"]]
+        p, r = (np.asarray(image.dataobj) == label for image in (predicted, reference))
+        assert row["dsc"] == pytest.approx(2 * (p & r).sum() / (p.sum() + r.sum()), abs=1e-6)
+
+
+def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, phantoms, tmp_path, finetuned):
+    """A bundle folder with weights, run from inside, on an oblique scan of other orientation and spacing."""
+    bundle = tmp_path / SEGMENTATION
+    shutil.copytree(bundles / SEGMENTATION, bundle, ignore=shutil.ignore_patterns("models", "eval"))
+    shutil.copytree(finetuned, bundle / "models")
+    shutil.copy(bundle / "configs" / "tiny.json", bundle / "configs" / "preset.json")
+    source = nib.load(next((phantoms / "labelled" / "imagesTr").iterdir()))
+    angle = np.deg2rad(20)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-1.2, 0.9, 1.5])
+    affine[:3, 3] = (30, -20, 10)
+    nib.save(nib.Nifti1Image(np.asarray(source.dataobj), affine), tmp_path / "oblique.nii.gz")
+    run_bundle(bundle, ["inference", "preset"], cwd=bundle, dataset_dir="../oblique.nii.gz", output_dir="../out")
+    written = nib.load(tmp_path / "out" / "oblique_seg.nii.gz")
+    assert np.allclose(written.affine, affine, atol=1e-4) and written.shape == source.shape
+    assert set(np.unique(np.asarray(written.dataobj))) <= {0, 1, 2}
+
+
+def test_a_release_zip_with_weights_feeds_finetuning(bundles, run_bundle, phantoms, work, pretrained, tmp_path):
+    archive = tmp_path / "spark3d_pretrain_v0.1.0.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.write(pretrained, "spark3d_pretrain/models/model.pt")
+    done = run_bundle(
+        bundles / SEGMENTATION, ["train", "tiny"], cwd=work, max_epochs=2, dataset_dir=phantoms / "labelled",
+        output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", pretrained=archive,
+    )  # fmt: skip
+    assert "transferred encoder" in done.stdout and "0 skipped" in done.stdout
+
+
+def test_table_3_from_the_command_line(bundles, run_bundle, phantoms, work, pretrained, tmp_path):
+    done = run_bundle(
+        bundles / SEGMENTATION, ["train", "tiny"], cwd=work, max_epochs=1, dataset_dir=phantoms / "labelled",
+        output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", pretrained=pretrained, transfer="encoder+decoder",
+        phases="[['all','ramp',2],['all','poly',None]]", max_lr=1e-4, num_labelled=2,
+    )  # fmt: skip
+    assert "transferred encoder+decoder" in done.stdout and "training cases 2" in done.stdout
+
+
+def monai_bundle(*arguments, cwd):
+    command = [sys.executable, "-m", "monai.bundle", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.parametrize("name", ["spark3d_pretrain", SEGMENTATION])
+def test_monai_verifies_and_exports(bundles, name, pretrained, finetuned, tmp_path):
+    weights = pretrained if name == "spark3d_pretrain" else finetuned / "model.pt"
+    tiny = "['configs/inference.json','configs/tiny.json']"
+    common = ("--meta_file", "configs/metadata.json", "--config_file", tiny)
+    verified = monai_bundle("verify_net_in_out", "network_def", *common, cwd=bundles / name)
+    assert verified.returncode == 0, verified.stderr
+    exported = monai_bundle(
+        "ckpt_export", "network_def", "--filepath", tmp_path / "model.ts", "--ckpt_file", weights, *common,
+        "--key_in_ckpt", "model", "--use_trace", "True", "--input_shape", "[1,1,16,16,16]", cwd=bundles / name,
+    )  # fmt: skip
+    assert exported.returncode == 0, exported.stderr
+    script = torch.jit.load(tmp_path / "model.ts")
+    image = torch.randn(1, 1, 16, 16, 16)
+    code = (
+        "import sys, torch; from monai.bundle import ConfigParser\n"
+        f"parser = ConfigParser(ConfigParser.load_config_files({tiny}))\n"
+        "network = parser.get_parsed_content('network_def').eval()\n"
+        f"network.load_state_dict(torch.load({str(weights)!r}, weights_only=True)['model'])\n"
+        f"torch.save(network(torch.load({str(tmp_path / 'in.pt')!r})), {str(tmp_path / 'out.pt')!r})\n"
+    )
+    torch.save(image, tmp_path / "in.pt")
+    subprocess.run([sys.executable, "-c", code], cwd=bundles / name, check=True)
+    torch.testing.assert_close(script(image), torch.load(tmp_path / "out.pt"))
