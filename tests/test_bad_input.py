@@ -243,7 +243,9 @@ def test_mask_ratio_out_of_range(run, refused, scans, ratio):
 @pytest.mark.parametrize("bundle", [PRETRAIN, SEGMENT])
 def test_malformed_phases(run, refused, scans, dataset, tmp_path, bundle):
     folder = scans if bundle == PRETRAIN else dataset
-    refused(run(bundle, dataset_dir=folder, phases="[['head','ramp',3],['all','poly',None]]"), "phase ['head'", "decoder")
+    refused(
+        run(bundle, dataset_dir=folder, phases="[['head','ramp',3],['all','poly',None]]"), "phase ['head'", "decoder"
+    )
     refused(run(bundle, dataset_dir=folder, phases="[['all','ramp',3]]"), "the last one null")
     assert not (tmp_path / "out/cache").exists()
 
@@ -282,7 +284,13 @@ def test_wrong_pretrained_weights(run, refused, dataset, trained, tmp_path):
     finished = run(
         SEGMENT, dataset_dir=dataset, pretrained=trained / PRETRAIN, network_def__features="[4, 6]", resume="False"
     )
-    refused(finished, "encoder", "does not match this network", "(8, 4, 3, 3, 3) in the file, (6, 4, 3, 3, 3) here", "preset")
+    refused(
+        finished,
+        "encoder",
+        "does not match this network",
+        "(8, 4, 3, 3, 3) in the file, (6, 4, 3, 3, 3) here",
+        "preset",
+    )
 
 
 @pytest.mark.parametrize("bundle", [PRETRAIN, SEGMENT])

@@ -31,7 +31,9 @@ def test_what_was_written_is_what_is_read(tmp_path):
     assert image.get_data_dtype() == np.uint8 and image.shape == (2, 3, 4)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyError("defect"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyError("defect"), KeyboardInterrupt()]
+)
 def test_a_failed_writing_leaves_the_former_file_alone(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("former")

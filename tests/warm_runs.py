@@ -1,4 +1,4 @@
-"""Runs of a bundle as by `python -m monai.bundle run`, each in a process of its own, without seconds of imports each."""
+"""Runs of a bundle as by `python -m monai.bundle run`, each in its own process, but without seconds of imports."""
 
 from __future__ import annotations
 

@@ -78,9 +78,8 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
 
 
 def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):
-    def interrupted(content, name):
-        with open(name, "wb") as file:
-            file.write(b"half")
+    def interrupted(content, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     cached = dataset(scan, tmp_path / "cache")

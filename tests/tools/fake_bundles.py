@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from tools import demo_report
+from tools.demo import report
 
 TEST_CASES = ("phantom_000", "phantom_002")
 HELD_OUT = ("phantom_001", "phantom_002")
@@ -49,7 +49,7 @@ class FakeRunner:
         elif name == "segmentations":
             self._segment(Path(knobs["dataset_dir"]), Path(knobs["output_dir"]))
         elif name == "report" and self.reports:
-            demo_report.report(str(log.parents[1]))
+            report.report(str(log.parents[1]))
         elif name == "report":
             (log.parents[1] / "report.html").touch()
         return 0

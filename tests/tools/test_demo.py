@@ -11,9 +11,9 @@ import pytest
 
 from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of
-from tools.demo import last_lines, main, run_demo, run_logged
-from tools.demo_settings import GENERATED, REAL, ROOT, make_settings
-from tools.demo_steps import make_steps
+from tools.demo.__main__ import last_lines, main, run_demo, run_logged
+from tools.demo.settings import GENERATED, REAL, ROOT, make_settings
+from tools.demo.steps import make_steps
 
 NAMES = [
     "phantoms",
@@ -171,9 +171,10 @@ def test_real_data_without_unlabelled_scans_relaxes_curation_and_says_so(tmp_pat
     out = tmp_path / "demo"
     run_demo(make_settings(data=str(labelled)), out, run=runner)
     said = capsys.readouterr().out
-    assert "4 cases in" in said and "those of the test cases included" in said
+    assert "8 cases in" in said and "but those of the test cases" in said
     pretrain = knobs_of(runner.commands[0])
-    assert pretrain["dataset_dir"] == str(labelled / "imagesTr")
+    images = [Path(entry["image"]).name for entry in json.loads(Path(pretrain["dataset_dir"]).read_text())]
+    assert len(images) == 6 and set(images) < {path.name for path in (labelled / "imagesTr").iterdir()}
     assert pretrain["min_fov_mm"] == pretrain["min_file_kb"] == "0"
     assert "phantoms" not in stamps(out)
 
@@ -220,7 +221,7 @@ def test_a_stop_ends_the_step_and_says_how_to_go_on(tmp_path, how):
     program = f"""
 import sys, pathlib, signal
 signal.signal(signal.SIGINT, signal.SIG_DFL if {how == signal.SIGTERM} else signal.default_int_handler)
-from tools import demo
+from tools.demo import __main__ as demo
 def sleeper(**_):
     child = "import os, time; open({str(tmp_path / "pid")!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     demo.run_logged([sys.executable, "-c", child], pathlib.Path({str(tmp_path / "log")!r}))

@@ -28,10 +28,10 @@ def full_size(tmp_path_factory):
 
 
 def test_same_seed_same_bytes_and_more_cases_leave_the_first_alone(phantoms, tmp_path):
-    make_phantoms(str(tmp_path / "more"), num_unlabelled=4, num_labelled=5, size=56)
+    make_phantoms(str(tmp_path / "more"), num_unlabelled=4, num_labelled=9, size=56)
     first, more = files(phantoms), files(tmp_path / "more")
     images = [name for name in first if name.name.endswith(".nii.gz")]
-    assert len(images) == 3 + 2 * 4
+    assert len(images) == 3 + 2 * 8
     assert all(first[name] == more[name] for name in images)
 
 
@@ -116,7 +116,7 @@ def test_dataset_json_is_in_msd_form(phantoms):
     content = json.loads((phantoms / "labelled" / "dataset.json").read_text())
     assert content["modality"] == {"0": "MRI"}
     assert content["labels"] == {"0": "background", "1": "Anterior", "2": "Posterior"}
-    assert content["numTraining"] == len(content["training"]) == 4
+    assert content["numTraining"] == len(content["training"]) == 8
     for pair in content["training"]:
         assert (phantoms / "labelled" / pair["image"]).exists() and (phantoms / "labelled" / pair["label"]).exists()
 

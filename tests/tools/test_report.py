@@ -9,11 +9,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from scripts.errors import InputError
 from tests.tools.fake_bundles import DICE, TEST_CASES, save
-from tools.demo import run_demo
-from tools.demo_report import report
-from tools.demo_results import read_curves, read_volume
-from tools.demo_settings import make_settings
-from tools.demo_tables import compare_arms, reconstruction_words
+from tools.demo.__main__ import run_demo
+from tools.demo.report import report
+from tools.demo.results import read_curves, read_volume
+from tools.demo.settings import make_settings
+from tools.demo.tables import compare_arms, reconstruction_words
 
 FIGURES = {"overview", "pretraining_curves", "segmentation_curves", "reconstructions", "segmentations"}
 

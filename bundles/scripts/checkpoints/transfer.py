@@ -83,7 +83,8 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
     if pretrained is None:
         log.info("training from scratch: no pretrained weights given")
         return network
-    own = network.state_dict()
+    # the library's decoder holds the encoder once more under its own name: the same tensors
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("decoder.encoder.")}
     source = _unwrapped(read_checkpoint(pretrained)["model"])
     wanted = [key for key in own if _part(key) in parts.split("+")]
     taken: State = {}
@@ -104,7 +105,7 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
             f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both "
             "bundles"
         )
-    network.load_state_dict({**own, **taken})
+    network.load_state_dict(taken, strict=False)
     log.info(
         "transferred %s from %s: %d tensors matched, %d adapted (%s), %d skipped (%s), %d left as initialised",
         parts,
@@ -120,8 +121,6 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
 
 
 def _part(key: str) -> str:
-    # the library's decoder holds the encoder once more under its own name: the same tensors
-    key = key.removeprefix("decoder.") if key.startswith("decoder.encoder.") else key
     return key.split(".", 1)[0]
 
 

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 
 from ..errors import InputError
-from .checked_scans import scan_problems
+from .checked_scans import form_problems, value_problems
 from .reading import as_list, read_scan
 from .scans import case_names, nnunet_images, one_image, read_json
 from .verdicts import judge_all
@@ -166,8 +166,8 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
     except InputError as error:
         yield f"case {case['case']}: {error}"
         return
-    problems = [*scan_problems("image", image, num_channels), *scan_problems("label", label, 1)]
-    problems += _label_values(label, allowed)
+    problems = [*form_problems("image", image, num_channels), *form_problems("label", label, 1)]
+    problems += [*value_problems(image), *_label_values(label, allowed)]
     if image.ndim == label.ndim == 4:
         problems += _grid(image, label)
     yield from (f"case {case['case']}: {problem}" for problem in problems)

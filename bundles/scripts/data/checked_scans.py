@@ -33,8 +33,8 @@ def checked_scans(scans: list[dict[str, Any]], num_channels: int) -> list[dict[s
     return scans
 
 
-def scan_problems(kind: str, scan: MetaTensor, num_channels: int) -> Iterator[str]:
-    """Yield in one line each why a scan as read is unfit.
+def form_problems(kind: str, scan: MetaTensor, num_channels: int) -> Iterator[str]:
+    """Yield why a scan has not the form of a network's input, if so.
 
     Args:
         kind: what to call it, "image" or "label".
@@ -44,9 +44,13 @@ def scan_problems(kind: str, scan: MetaTensor, num_channels: int) -> Iterator[st
     if scan.ndim != 4 or scan.shape[0] != num_channels:
         form = f"{scan.shape[0]} channels of {' x '.join(map(str, scan.shape[1:]))} voxels"
         yield f"the {kind} has {form} where {num_channels} of a 3D scan are expected: give another, or split this one"
-    bad = int((~scan.as_tensor().isfinite()).sum())
+
+
+def value_problems(image: MetaTensor) -> Iterator[str]:
+    """Yield that an image, as `read_scan` returns it, has values that no network can take, if so."""
+    bad = int((~image.as_tensor().isfinite()).sum())
     if bad:
-        yield f"{bad} voxels of the {kind} are NaN or infinite: repair or remove it"
+        yield f"{bad} voxels of the image are NaN or infinite: repair or remove it"
 
 
 def _problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
@@ -55,4 +59,5 @@ def _problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    yield from scan_problems("image", image, num_channels)
+    yield from form_problems("image", image, num_channels)
+    yield from value_problems(image)

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
-import numpy as np
 import torch
 from monai.inferers import Inferer
-
-from ..pretraining.masks import cell_grid
 
 
 class PatchwiseReconstruction(Inferer):
     """Reconstruct a masked volume patch by patch, each as the network met it in training.
 
+    The last patch of an axis is shifted inwards; where patches overlap, the mean of their predictions counts.
+
     Args:
-        patch_size: voxels per axis; volumes are multiples of it.
+        patch_size: voxels per axis.
     """
 
     def __init__(self, patch_size: Sequence[int]) -> None:
         self.patch_size = tuple(patch_size)
 
-    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor
+    ) -> torch.Tensor:
         """Predict the volume.
 
         Args:
-            inputs: (B, C, D, H, W).
+            inputs: (B, C, D, H, W), at least a patch, sides multiples of the cells'.
             network: called with a patch and its mask.
             mask: (B, 1, d, h, w) cells of the whole volume, True = hidden.
 
         Returns:
             (B, C, D, H, W).
         """
-        patches = cell_grid(inputs.shape[2:], self.patch_size)
-        cells = [m // p for m, p in zip(mask.shape[2:], patches, strict=True)]
-        prediction = torch.zeros_like(inputs)
-        for corner in np.ndindex(*patches):
-            where, where_cells = _block(corner, self.patch_size), _block(corner, cells)
-            prediction[where] = network(inputs[where], mask[where_cells]).to(prediction.dtype)
-        return prediction
+        size = inputs.shape[2:]
+        cell = [n // cells for n, cells in zip(size, mask.shape[2:], strict=True)]
+        total, count = torch.zeros_like(inputs), torch.zeros_like(inputs)
+        for corner in product(*(patch_starts(n, p) for n, p in zip(size, self.patch_size, strict=True))):
+            box = list(zip(corner, self.patch_size, cell, strict=True))
+            voxels = (slice(None), slice(None), *(slice(start, start + n) for start, n, _ in box))
+            cells = (slice(None), slice(None), *(slice(start // c, (start + n) // c) for start, n, c in box))
+            total[voxels] += network(inputs[voxels], mask[cells]).to(total.dtype)
+            count[voxels] += 1
+        return total / count
 
 
-def _block(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(c * n, (c + 1) * n) for c, n in zip(corner, size, strict=True)))
+def patch_starts(size: int, patch: int) -> list[int]:
+    """Return where patches begin along one axis so that they cover it."""
+    return [*range(0, size - patch, patch), size - patch]

@@ -46,20 +46,17 @@ class DrawMasks:
 
 
 class FixedMasks:
-    """Mask each case always alike, patch by patch of a whole volume; for the evaluator's `prepare_batch`.
+    """Mask each case always alike, over its whole volume; for the evaluator's `prepare_batch`.
 
     Args:
         cell_size: voxels per cell and axis.
-        mask_ratio: share of hidden cells in every patch.
-        patch_size: voxels per axis; volumes are multiples of it.
+        mask_ratio: share of hidden cells.
         seed: of the masks, with the case's name.
     """
 
-    def __init__(self, cell_size: Sequence[int], mask_ratio: float, patch_size: Sequence[int], seed: int = 0) -> None:
+    def __init__(self, cell_size: Sequence[int], mask_ratio: float, seed: int = 0) -> None:
         self.cell_size = tuple(cell_size)
         self.mask_ratio = draw_mask_ratio(mask_ratio, np.random.default_rng(0))
-        self.patch_grid = cell_grid(patch_size, cell_size)
-        self.patch_size = tuple(patch_size)
         self.seed = seed
 
     def __call__(
@@ -67,16 +64,10 @@ class FixedMasks:
     ) -> MaskedBatch:
         """Move a batch of volumes with their `case` names to `device` and mask it."""
         image = batch["image"]
-        patches = cell_grid(image.shape[2:], self.patch_size)
-        masks = []
-        for case in batch["case"]:
-            rng = np.random.default_rng([self.seed, zlib.crc32(case.encode())])
-            mask = torch.zeros(1, *(p * g for p, g in zip(patches, self.patch_grid, strict=True)), dtype=torch.bool)
-            for corner in np.ndindex(*patches):
-                cells = tuple(slice(c * g, (c + 1) * g) for c, g in zip(corner, self.patch_grid, strict=True))
-                mask[(slice(None), *cells)] = draw_mask(self.patch_grid, self.mask_ratio, rng)
-            masks.append(mask)
-        return _to_device(image, torch.stack(masks), device, non_blocking, kwargs)
+        grid = cell_grid(image.shape[2:], self.cell_size)
+        generators = [np.random.default_rng([self.seed, zlib.crc32(case.encode())]) for case in batch["case"]]
+        masks = torch.stack([draw_mask(grid, self.mask_ratio, rng) for rng in generators])
+        return _to_device(image, masks, device, non_blocking, kwargs)
 
 
 def _to_device(

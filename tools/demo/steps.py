@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.data.scans import find_scans
+from scripts.data.splits import split_cases
 from scripts.files import save_json
 
-from .demo_settings import PRETRAIN, ROOT, SEGMENT, Knobs, Settings, segmentation_cases
+from .settings import PRETRAIN, ROOT, SEGMENT, Knobs, Settings, segmentation_cases, segmentation_config
 
 SEED = 0
 SHOWN_SCANS, SHOWN_CASES = 3, 6  # how many held-out scans are reconstructed and test cases segmented for the report
@@ -50,7 +51,7 @@ def make_steps(settings: Settings, out: Path) -> list[Step]:
         The steps; commands name paths inside the project relative to it.
     """
     generate = tool_command("tools.phantoms", out / "data")
-    report = tool_command("tools.demo_report", out)
+    report = tool_command("tools.demo.report", out)
     return [
         *([] if settings.data else [Step("phantoms", "generate brain-like phantoms", generate, out / "data")]),
         *_pretraining(settings, out),
@@ -60,7 +61,7 @@ def make_steps(settings: Settings, out: Path) -> list[Step]:
 
 
 def _pretraining(settings: Settings, out: Path) -> list[Step]:
-    _, unlabelled = data_folders(settings, out)
+    data, unlabelled = data_folders(settings, out)
     weights: Knobs = {"ckpt_dir": out / "pretrain" / "models", "seed": SEED}
     source: Knobs = {"dataset_dir": unlabelled, **weights, "cache_dir": out / "cache"}
     if settings.pretrains_on_data:
@@ -74,8 +75,9 @@ def _pretraining(settings: Settings, out: Path) -> list[Step]:
     evaluate = step("pretrain_evaluation", "reconstruct the held-out scans and measure", ["train", "evaluate"], source)
     scans: Knobs = {"dataset_dir": out / "inputs" / "scans.json", **weights}
     infer = step("reconstructions", "reconstruct a few held-out scans to show", ["inference"], scans)
+    gather = (lambda: list_unlabelled(unlabelled, data)) if settings.pretrains_on_data else None
     return [
-        replace(train, last=out / "pretrain" / "models" / "last.pt"),
+        replace(train, last=out / "pretrain" / "models" / "last.pt", prepare=gather),
         evaluate,
         replace(infer, prepare=lambda: list_scans(out, unlabelled)),
     ]
@@ -131,11 +133,10 @@ def command_line(command: list[str]) -> str:
 
 
 def data_folders(settings: Settings, out: Path) -> tuple[Path, Path]:
-    """Return the folder in MSD layout and the folder of the pretraining scans."""
+    """Return the folder in MSD layout and the folder, or data list, of the pretraining scans."""
     if settings.data is None:
         return out / "data" / "labelled", out / "data" / "unlabelled"
-    data = Path(settings.data)
-    return data, Path(settings.unlabelled) if settings.unlabelled else data / "imagesTr"
+    return Path(settings.data), Path(settings.unlabelled or out / "inputs" / "unlabelled.json")
 
 
 def shown(path: Path) -> str:
@@ -146,6 +147,13 @@ def shown(path: Path) -> str:
 def evaluated_cases(report: Path) -> list[str]:
     """List the cases of an evaluation's JSON in order."""
     return list(dict.fromkeys(row["case"] for row in json.loads(report.read_text())["cases"]))
+
+
+def list_unlabelled(target: Path, data: Path) -> None:
+    """Write the data list of all images but the test cases', which the segmentation bundle's split holds out."""
+    config = segmentation_config()
+    parts = split_cases(segmentation_cases(data), test_fraction=config["test_fraction"], seed=config["split_seed"])
+    save_json([{"image": case["image"]} for part in ("train", "val") for case in parts[part]], target)
 
 
 def list_scans(out: Path, unlabelled: Path) -> None:

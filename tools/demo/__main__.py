@@ -25,8 +25,8 @@ import torch
 from scripts.errors import InputError, plain_errors
 from scripts.files import save_json
 
-from .demo_settings import PRETRAINS_ON_DATA, ROOT, Settings, make_settings
-from .demo_steps import Step, command_line, data_folders, make_steps, shown
+from .settings import PRETRAINS_ON_DATA, ROOT, Settings, make_settings
+from .steps import Step, command_line, data_folders, make_steps, shown
 
 SETTINGS = "demo.json"
 LAST_LINES = 15

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scripts.data.reading import read_scan
 
-from .demo_settings import ROOT
+from .settings import ROOT
 
 Curve = tuple[NDArray[np.int64], NDArray[np.float64]]
 PACKAGES = ("torch", "monai", "numpy", "nibabel", "pytorch-ignite", "dynamic-network-architectures")

@@ -1,6 +1,6 @@
 """The demo's report: one HTML file that needs nothing else, and its figures as PNG.
 
-python -m tools.demo_report --output_dir demo
+python -m tools.demo.report --output_dir demo
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from scripts.data.scans import case_names
 from scripts.errors import InputError, plain_errors
 from scripts.files import write_atomically
 
-from . import demo_figures as figures
-from .demo_commands import commands_run, commands_to_go_on
-from .demo_results import read_curves, read_environment, read_json, read_steps, read_volume
-from .demo_settings import PRETRAINS_ON_DATA, Settings, segmentation_cases, segmentation_config
-from .demo_steps import data_folders, evaluated_cases, shown
-from .demo_tables import compare_arms, reconstruction_words, segmentation_rows, segmentation_summary
+from . import figures
+from .commands import commands_run, commands_to_go_on
+from .results import read_curves, read_environment, read_json, read_steps, read_volume
+from .settings import PRETRAINS_ON_DATA, Settings, segmentation_cases, segmentation_config
+from .steps import data_folders, evaluated_cases, shown
+from .tables import compare_arms, reconstruction_words, segmentation_rows, segmentation_summary
 
-TEMPLATES = Path(__file__).resolve().parent / "templates" / "report"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report(output_dir: str = "demo") -> None:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .demo_settings import PRETRAIN, SEGMENT, Settings
-from .demo_steps import bundle_command, command_line, data_folders, shown
+from .settings import PRETRAIN, SEGMENT, Settings
+from .steps import bundle_command, command_line, data_folders, shown
 
 
 def commands_run(steps: list[dict[str, Any]]) -> list[tuple[str, str]]:

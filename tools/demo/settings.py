@@ -14,11 +14,12 @@ from scripts.data.cases import labelled_cases
 from scripts.data.scans import find_scans
 from scripts.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
+from ..render import ROOT
+
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
 PRETRAINS_ON_DATA = (
-    "no unlabelled scans are given, so pretraining sees the images of the labelled folder, those of the test cases "
-    "included, never their labels; small crops are let in, whatever their field of view and file size"
+    "no unlabelled scans are given, so pretraining sees the images of the labelled folder but those of the test cases, "
+    "and no labels; small crops are let in, whatever their field of view and file size"
 )
 
 Knobs = dict[str, object]
@@ -79,7 +80,7 @@ class Settings:
 
     @property
     def pretrains_on_data(self) -> bool:
-        """Whether the labelled folder's images are the pretraining scans as well, the test cases' among them."""
+        """Whether the labelled folder's images, but for the test cases', are the pretraining scans as well."""
         return self.data is not None and self.unlabelled is None
 
     def fingerprint(self) -> str:

@@ -1,0 +1,72 @@
+import csv
+import json
+import logging
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from scripts.handlers import SaveSegmentations, SegmentationReport
+
+LABELS = {"background": 0, "anterior": 1, "posterior": 2}
+AFFINE = torch.tensor([[0.0, -2, 0, 5], [1, 0, 0, -3], [0, 0, 3, 7], [0, 0, 0, 1]], dtype=torch.float64)
+
+
+def boxes(*ranges):
+    """Return (1, D, H, W) with the label 1, 2, ... in each range of the first axis."""
+    voxels = torch.zeros(1, 12, 10, 8)
+    for label, (start, stop) in enumerate(ranges, start=1):
+        voxels[0, start:stop, 2:8, 2:6] = label
+    return MetaTensor(voxels, affine=AFFINE)
+
+
+@pytest.fixture
+def engine():
+    """Two cases: the first perfect; in the second the anterior part is found by half and the posterior is not there."""
+    outputs = [
+        {"pred": boxes((2, 6), (6, 10)), "label": boxes((2, 6), (6, 10))},
+        {"pred": boxes((2, 4)), "label": boxes((2, 6))},
+    ]
+    return SimpleNamespace(state=SimpleNamespace(batch=[{"case": "a"}, {"case": "b"}], output=outputs))
+
+
+def test_the_account_holds_every_case_and_class(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), LABELS, nsd_tolerance_mm=2.0, part="test")
+    report.score(engine)
+    report.write(engine)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [(r["case"], r["class"]) for r in rows] == [(c, k) for c in "ab" for k in ("anterior", "posterior")]
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["part"] == "test" and content["nsd_tolerance_mm"] == 2.0 and "not counted" in content["empty_rule"]
+    dsc = {(row["case"], row["class"]): row["dsc"] for row in content["cases"]}
+    # half of a box found: 2 * 2 / (2 + 4)
+    assert dsc == pytest.approx(
+        {("a", "anterior"): 1, ("a", "posterior"): 1, ("b", "anterior"): 2 / 3, ("b", "posterior"): None}
+    )
+    assert content["summary"]["anterior"]["dsc"]["mean"] == pytest.approx((1 + 2 / 3) / 2)
+    assert content["summary"]["posterior"]["dsc"] == {"mean": 1.0, "sd": None, "n": 1}
+    assert content["summary"]["mean"]["dsc"]["mean"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_distances_are_in_mm_of_the_image(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), LABELS)
+    report.score(engine)
+    found = {(row["case"], row["class"]): row["hd95_mm"] for row in report.rows}
+    assert found["a", "anterior"] == 0
+    assert found["b", "anterior"] == pytest.approx(2 * 1.0)  # two voxels along the axis of 1 mm
+
+
+def test_segmentations_lie_on_the_grid_they_came_with(engine, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        SaveSegmentations(str(tmp_path))(engine)
+        assert "replaces" not in caplog.text
+        SaveSegmentations(str(tmp_path))(engine)
+    assert "a: its segmentation replaces" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_seg.nii.gz", "b_seg.nii.gz"]
+    for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+        image = nib.load(tmp_path / f"{item['case']}_seg.nii.gz")
+        assert image.get_data_dtype() == np.uint8 and np.array_equal(image.affine, AFFINE)
+        assert np.array_equal(image.dataobj, output["pred"][0])

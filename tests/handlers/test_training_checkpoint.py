@@ -1,0 +1,109 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from scripts.checkpoints import Plan
+from scripts.errors import InputError
+from scripts.handlers import TrainingCheckpoint
+
+FILES = ["last.pt", "model.pt", "model_final.pt"]
+
+
+class Run:
+    """A training whose weight is the number of its epochs so far, and whose validations bring what they are told."""
+
+    def __init__(self, folder, max_epochs=3, best_epochs=(), seed=0, **options):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(self.network.weight)
+        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        self.evaluator = SimpleNamespace(state=SimpleNamespace(best_metric=-1, best_metric_epoch=-1))
+        self.engine = Engine(lambda engine, batch: None)
+        self.engine.scaler = None
+        self.max_epochs = max_epochs
+        self.epochs = []
+
+        def step(engine):
+            self.epochs.append(engine.state.epoch)
+            with torch.no_grad():
+                self.network.weight += 1
+            if engine.state.epoch in best_epochs:
+                self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = 0.5, engine.state.epoch
+
+        self.engine.add_event_handler(Events.EPOCH_COMPLETED, step)
+        options = {"plan": Plan(patch_size=[8, 8, 8]), "settings": {"seed": seed}, **options}
+        TrainingCheckpoint(str(folder), self.network, optimizer, self.evaluator, **options).attach(self.engine)
+
+    def __call__(self, rank=0):
+        self.engine.state.rank = rank
+        self.engine.run([0, 1], max_epochs=self.max_epochs)
+        return self
+
+
+def weight(path):
+    return torch.load(path, weights_only=True)["model"]["weight"].item()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob("*"))
+
+
+def test_best_final_and_last(tmp_path):
+    Run(tmp_path, best_epochs=[2])()
+    assert names(tmp_path) == FILES
+    assert [weight(tmp_path / name) for name in FILES] == [3, 2, 3]
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["plan"] == {"patch_size": [8, 8, 8]}
+
+
+def test_without_validation_the_final_model_is_the_best(tmp_path):
+    Run(tmp_path)()
+    assert [weight(tmp_path / name) for name in FILES] == [3, 3, 3]
+
+
+def test_resuming_goes_on_after_the_last_epoch(tmp_path):
+    first = Run(tmp_path, max_epochs=2, best_epochs=[1])()
+    again = Run(tmp_path, max_epochs=4, best_epochs=[], resume=True)()
+    assert first.epochs == [1, 2] and again.epochs == [3, 4]
+    assert again.evaluator.state.best_metric_epoch == 1 and again.evaluator.state.best_metric == 0.5
+    assert [weight(tmp_path / name) for name in FILES] == [4, 1, 4]
+
+
+def test_nothing_to_resume_starts_anew(tmp_path):
+    assert Run(tmp_path, max_epochs=2, resume=True)().epochs == [1, 2]
+
+
+def test_former_checkpoints_are_kept_aside(tmp_path):
+    for number in range(1, 4):
+        Run(tmp_path, max_epochs=number)()
+    assert names(tmp_path) == ["former_1", "former_2", *FILES]
+    for folder, epochs in ((tmp_path / "former_1", 1), (tmp_path / "former_2", 2), (tmp_path, 3)):
+        assert [weight(folder / name) for name in FILES] == [epochs] * 3
+
+
+def test_a_new_training_keeps_the_model_in_use_but_not_the_state(tmp_path):
+    Run(tmp_path, max_epochs=1)()
+    broken = Run(tmp_path, max_epochs=1)
+    broken.engine.add_event_handler(Events.ITERATION_STARTED, lambda engine: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert names(tmp_path) == ["former_1", "model.pt", "model_final.pt"]
+
+
+def test_other_processes_write_nothing(tmp_path):
+    Run(tmp_path)(rank=1)
+    assert names(tmp_path) == []
+
+
+def test_another_training_is_not_resumed(tmp_path):
+    Run(tmp_path, max_epochs=1)()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=r"last\.pt belongs to another training, with seed 0 \(now 1\)"):
+        Run(tmp_path, seed=1, resume=True)()
+    (tmp_path / "last.pt").write_bytes(before["model.pt"])
+    with pytest.raises(InputError, match="holds weights, no state of a training"):
+        Run(tmp_path, resume=True)()
+    (tmp_path / "last.pt").write_bytes(b"noise")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        Run(tmp_path, resume=True)()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"last.pt": b"noise"}

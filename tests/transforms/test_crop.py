@@ -1,0 +1,11 @@
+import torch
+from monai.transforms import CropForegroundd
+
+from scripts.transforms import is_nonzero
+
+
+def test_the_crop_keeps_everything_that_is_not_zero():
+    image = torch.zeros(1, 10, 10, 10)
+    image[0, 2:5, 3, 4:9] = -1.0
+    cropped = CropForegroundd("image", source_key="image", select_fn=is_nonzero)({"image": image})["image"]
+    assert cropped.shape == (1, 3, 1, 5) and bool((cropped == -1).all())

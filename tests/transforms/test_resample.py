@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+
+from scripts.transforms import Resampled
+
+ROTATED = np.array([[0.0, -1.1, 0.0, 12.0], [0.8, 0.0, 0.0, -7.0], [0.0, 0.0, 2.5, 3.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def smooth(size, affine):
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij"))
+    return MetaTensor(torch.from_numpy(np.exp(-(grid**2).sum(0)))[None].float(), affine=torch.from_numpy(affine))
+
+
+@pytest.mark.parametrize("affine", [np.diag([0.8, 1.1, 2.5, 1.0]), ROTATED])
+@pytest.mark.parametrize("size", [(20, 24, 11), (19, 23, 10)])
+def test_the_inverse_returns_to_the_original_grid(affine, size):
+    image = smooth(size, affine)
+    transform = Resampled("image", (1.0, 1.0, 1.0))
+    there = transform({"image": image, "case": "a"})
+    assert affine_to_spacing(there["image"].affine).tolist() == pytest.approx([1.0, 1.0, 1.0])
+    extent = [n * s for n, s in zip(size, affine_to_spacing(image.affine).tolist(), strict=True)]
+    assert there["image"].shape[1:] == pytest.approx(extent, abs=2)
+    back = transform.inverse(there)
+    assert back["case"] == "a" and back["image"].shape == image.shape
+    torch.testing.assert_close(back["image"].affine, image.affine)
+    assert float((back["image"] - image).abs().max()) < 0.05
+
+
+def test_values_are_found_where_the_affine_says():
+    # a ramp in mm along the first axis stays that ramp on whatever grid
+    image = MetaTensor(
+        2.0 * torch.arange(20.0).view(1, 20, 1, 1).expand(1, 20, 6, 6), affine=torch.diag(torch.tensor([2.0, 1, 1, 1]))
+    )
+    moved = Resampled("image", (0.5, 1.0, 1.0))({"image": image})["image"]
+    position = torch.arange(moved.shape[1]) * 0.5 + moved.affine[0, 3]
+    inside = (position >= 0) & (position <= 38)
+    torch.testing.assert_close(moved[0, inside, 3, 3].as_tensor(), position[inside].float(), atol=1e-3, rtol=0)
+
+
+def test_labels_keep_their_values_and_may_be_missing():
+    label = MetaTensor((torch.rand(1, 9, 9, 9) * 3).floor(), affine=torch.diag(torch.tensor([1.5, 1.5, 1.5, 1])))
+    transform = Resampled(["image", "label"], (1.0, 1.0, 1.0), mode=["bilinear", "nearest"], allow_missing_keys=True)
+    moved = transform({"label": label})
+    assert set(moved) == {"label"} and set(moved["label"].unique().tolist()) <= {0.0, 1.0, 2.0}
