@@ -43,14 +43,14 @@ class Schedule:
 
 
 GENERATED = Schedule(
-    minutes=10,
-    pretrain={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2, "batch_size": 4},
-    segment={"max_epochs": 12, "steps_per_epoch": 20, "val_interval": 3, "batch_size": 4},
+    minutes=8,
+    pretrain={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2},
+    segment={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2},
 )
 REAL = Schedule(
     minutes=40,
-    pretrain={"max_epochs": 40, "steps_per_epoch": 20, "val_interval": 5, "batch_size": 4},
-    segment={"max_epochs": 60, "steps_per_epoch": 20, "val_interval": 5, "batch_size": 4},
+    pretrain={"max_epochs": 20, "steps_per_epoch": 50, "val_interval": 4},
+    segment={"max_epochs": 30, "steps_per_epoch": 50, "val_interval": 3},
 )
 
 

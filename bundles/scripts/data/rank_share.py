@@ -18,6 +18,7 @@ def rank_share(dataset: Sized) -> range:
     rank, processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
     if len(dataset) < processes:
         raise InputError(
-            f"{len(dataset)} validation cases are too few for {processes} processes: start fewer processes or hold out more"
+            f"{len(dataset)} validation cases are too few for {processes} processes: start fewer processes or hold out "
+            "more"
         )
     return range(rank, len(dataset), processes)

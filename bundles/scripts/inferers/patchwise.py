@@ -21,9 +21,7 @@ class PatchwiseReconstruction(Inferer):
     def __init__(self, patch_size: Sequence[int]) -> None:
         self.patch_size = tuple(patch_size)
 
-    def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor
-    ) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
         """Predict the volume.
 
         Args:

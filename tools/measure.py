@@ -1,0 +1,117 @@
+"""Cost of a training step of a bundle: `python -m tools.measure spark3d_pretrain --preset compact`.
+
+Measures seconds and peak memory on this machine, or with `--estimate` counts what a step must hold, without computing:
+for sizes that do not fit here.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import time
+from typing import Any
+
+import fire
+import torch
+from monai.bundle import ConfigParser
+from torch import nn
+
+from scripts.errors import plain_errors
+
+from .render import ROOT
+
+GIB = 2**30
+
+
+def main(bundle: str, preset: str = "", device: str = "cpu", steps: int = 7, estimate: bool = False, **knobs: Any) -> None:
+    """Print the cost of a training step as JSON.
+
+    Args:
+        bundle: folder of the bundle below `bundles`.
+        preset: overlay of its train.json.
+        device: where to compute.
+        steps: measured steps, after two that are not counted; the median is reported.
+        estimate: count memory on PyTorch's meta device instead; float32, without the framework's own buffers.
+        knobs: overrides such as `--batch_size 6`.
+    """
+    configs = ROOT / "bundles" / bundle / "configs"
+    files = [configs / f"{name}.json" for name in ("train", preset) if name]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({"bundle_root": str(configs.parent), **knobs})
+    report = {"bundle": bundle, "preset": preset or "default", "patch_size": parser["patch_size"]}
+    report["batch_size"] = parser["batch_size"]
+    report |= estimated(parser) if estimate else measured(parser, device, steps)
+    print(json.dumps(report, indent=4))
+
+
+def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
+    """Run training steps on random data; see `main`."""
+    start = _memory(device)
+    network = parser.get_parsed_content("network_def").to(device)
+    optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=1e-3, momentum=0.99)
+    seconds = []
+    for step in range(steps + 2):
+        inputs, target = example(parser, step, device)
+        began = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", enabled=device.startswith("cuda")):
+            loss = parser.get_parsed_content("loss")(network(*inputs), target)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+    return {
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "seconds_per_step": round(statistics.median(seconds[2:]), 3),
+        "steps": steps,
+        "peak_memory_gib": round((_memory(device) - start) / GIB, 2),
+    }
+
+
+def estimated(parser: ConfigParser) -> dict[str, Any]:
+    """Count bytes of weights, gradients, momentum and of what backward needs, without computing; see `main`."""
+    with torch.device("meta"):
+        network: nn.Module = parser.get_parsed_content("network_def")
+    inputs, target = example(parser, 0, "meta")
+    held: dict[int, torch.Tensor] = {}
+
+    def hold(tensor: torch.Tensor) -> torch.Tensor:
+        held[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        parser.get_parsed_content("loss")(network(*inputs), target)
+    weights = {id(p): p.numel() for p in network.parameters()}
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
+    activations = sum(t.untyped_storage().nbytes() for key, t in held.items() if key not in own)
+    return {
+        "parameters": sum(weights.values()),
+        "weights_gradients_momentum_gib": round(3 * 4 * sum(weights.values()) / GIB, 2),
+        "activations_gib": round(activations / GIB, 2),
+    }
+
+
+def example(parser: ConfigParser, step: int, device: str) -> tuple[tuple[torch.Tensor, ...], Any]:
+    """Return random inputs of a step and its target."""
+    batch_size, patch_size = parser["batch_size"], list(parser["patch_size"])
+    image = torch.randn(batch_size, len(parser["channels"]), *patch_size, device=device)
+    if "train::prepare_batch" not in parser:
+        return (image,), torch.randint(len(parser["labels"]), (batch_size, 1, *patch_size), device=device)
+    draws = {"image": image, "step": torch.full((batch_size,), step), "position": torch.arange(batch_size)}
+    image, target, arguments, _ = parser.get_parsed_content("train::prepare_batch")(draws, device)
+    return (image, *arguments), target
+
+
+def _memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    plain_errors()
+    fire.Fire(main)
