@@ -44,13 +44,13 @@ class Schedule:
 
 GENERATED = Schedule(
     minutes=8,
-    pretrain={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2},
-    segment={"max_epochs": 10, "steps_per_epoch": 20, "val_interval": 2},
+    pretrain={"max_epochs": 8, "steps_per_epoch": 20, "val_interval": 2, "batch_size": 2},
+    segment={"max_epochs": 14, "steps_per_epoch": 20, "val_interval": 2, "batch_size": 2},
 )
 REAL = Schedule(
-    minutes=40,
-    pretrain={"max_epochs": 20, "steps_per_epoch": 50, "val_interval": 4},
-    segment={"max_epochs": 30, "steps_per_epoch": 50, "val_interval": 3},
+    minutes=45,
+    pretrain={"max_epochs": 16, "steps_per_epoch": 50, "val_interval": 4, "batch_size": 2},
+    segment={"max_epochs": 40, "steps_per_epoch": 50, "val_interval": 4, "batch_size": 2},
 )
 
 
