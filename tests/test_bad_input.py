@@ -255,7 +255,7 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     assert run(PRETRAIN, **knobs).returncode == 0
     before = files_below(tmp_path / "models")
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
-    refused(finished, "last.pt belongs to another training, with seed 0 (now 7)", "resume=false", kept=before)
+    refused(finished, "last.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
     refused(finished, "last.pt does not fit this network", kept=before)
     shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/last.pt")

@@ -19,6 +19,17 @@ class InputError(ValueError):
     """Raised at the border for something only the user can put right; the message is all the user needs to see."""
 
 
+def check_flags(**flags: object) -> None:
+    """Refuse switches that are not booleans: on the command line `false` is a text, and true.
+
+    Raises:
+        InputError: naming the switch.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; write True or False, with a capital letter")
+
+
 def plain_errors() -> None:
     """Print an `InputError` (or a full disk) as one line and leave with exit code 1, instead of a traceback.
 

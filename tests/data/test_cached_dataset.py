@@ -46,10 +46,17 @@ def test_cached_item_equals_the_computed_one(scan, tmp_path):
 
 
 def test_a_case_is_computed_once(scan, tmp_path, monkeypatch):
-    cached = dataset(scan, tmp_path / "cache")
-    first = cached[0]
+    """Also after other files were read, of which MONAI's readers keep traces."""
+    other = tmp_path / "other.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.diag([1.0, 2.0, 3.0, 1.0])), other)
+    cached = CachedDataset([scan, {"case": "other", "image": str(other)}], preprocessing(), cache_dir=str(tmp_path / "c"))
+    cached.prepare()
+    first = [cached[0]["image"], cached[1]["image"]]
+    assert len(list((tmp_path / "c").iterdir())) == 2
     monkeypatch.setattr(CachedDataset, "_compute", lambda *_: pytest.fail("computed again"))
-    assert torch.equal(dataset(scan, tmp_path / "cache")[0]["image"], first["image"])
+    cached.prepare()
+    assert all(torch.equal(cached[index]["image"], first[index]) for index in (1, 0))
+    assert torch.equal(dataset(scan, tmp_path / "c")[0]["image"], first[0])
 
 
 def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):

@@ -231,6 +231,7 @@ def test_loss_equals_a_plain_loop_over_hidden_voxels():
         (lambda: small()(torch.zeros(1, 1, 12, 16, 16).double()), "patch_size"),
         (lambda: small(cell_size=(5, 5, 5)), "cell_size"),
         (lambda: small(sparse=False), "tokens"),
+        (lambda: small(densify="false"), "write True or False"),
         (lambda: Spark3D(ResEncUNet(1, 3, **SMALL)), "output channels"),
         (lambda: small()(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool)), "cells"),
         (lambda: ResEncUNet(1, 1, features=(4, 8), num_blocks=(1,), strides=(1, 2)), "one entry per stage"),

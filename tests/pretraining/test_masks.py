@@ -71,7 +71,7 @@ def test_fixed_masks_depend_on_the_case_alone():
     assert mask.flatten(1).sum(1).tolist() == [12, 12]
 
 
-@pytest.mark.parametrize("ratio", [0, 1, -0.5, [0.9, 0.6], [0.5, 1.0]])
+@pytest.mark.parametrize("ratio", [0, 1, -0.5, [0.9, 0.6], [0.5, 1.0], [0.5], "half", None])
 def test_a_ratio_that_hides_all_or_nothing_is_refused(ratio):
     with pytest.raises(InputError, match="mask_ratio"):
         DrawMasks((4, 4, 4), ratio)

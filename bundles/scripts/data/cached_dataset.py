@@ -44,6 +44,8 @@ class CachedDataset(Dataset):
             raise InputError("this part of the data has no cases: check dataset_dir and the split")
         self.data = list(data)
         self.preprocessing = preprocessing
+        # taken before any transform ran, since some keep traces of the file they saw last
+        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in preprocessing.flatten().transforms])
         self.transform = transform
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
@@ -96,6 +98,5 @@ class CachedDataset(Dataset):
 
     def _cache_file(self, index: int) -> Path:
         assert self.cache_dir is not None
-        settings = [(type(t).__name__, vars(t)) for t in self.preprocessing.flatten().transforms]
-        key = pickle.dumps((sorted(self.data[index].items()), settings))
+        key = pickle.dumps(sorted(self.data[index].items())) + self.settings
         return self.cache_dir / f"{hashlib.sha256(key).hexdigest()[:32]}.pt"

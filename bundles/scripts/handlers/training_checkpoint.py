@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoints import Plan, load_state, read_checkpoint
-from ..errors import InputError
+from ..errors import InputError, check_flags
 from ..files import save_tensors, write_atomically
 
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "last.pt"
@@ -49,6 +49,7 @@ class TrainingCheckpoint:
         resume: bool = False,
         interval: int = 1,
     ) -> None:
+        check_flags(resume=resume)
         self.folder = Path(ckpt_dir)
         self.network = network
         self.optimizer = optimizer
@@ -119,7 +120,7 @@ class TrainingCheckpoint:
         differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
         if differ:
             was = ", ".join(f"{k} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
-            raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=false")
+            raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=False")
         load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None and state["scaler"]:

@@ -8,7 +8,7 @@ import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, check_flags
 from ..geometry import is_multiple, nearest_multiple
 
 
@@ -45,6 +45,7 @@ class ResEncUNet(ResidualEncoderUNet):
         dropout: float = 0.0,
         weight_init: str = "he",
     ) -> None:
+        check_flags(deep_supervision=deep_supervision)
         if not len(features) == len(num_blocks) == len(strides):
             raise InputError(
                 f"features, num_blocks and strides have {len(features)}, {len(num_blocks)} and {len(strides)} entries; "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, check_flags
 from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
 from .resenc_unet import ResEncUNet
@@ -48,6 +48,7 @@ class Spark3D(nn.Module):
         densify: bool = True,
     ) -> None:
         super().__init__()
+        check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify)
         if not sparse and (tokens or densify):
             raise InputError(
                 "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"

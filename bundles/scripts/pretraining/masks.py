@@ -32,7 +32,13 @@ def num_hidden(num_cells: int, mask_ratio: float) -> int:
 
 def draw_mask_ratio(mask_ratio: float | Sequence[float], rng: np.random.Generator) -> float:
     """Return the ratio itself, or draw one uniformly from a range (S3D: U[0.6, 0.9], Tab. 2b)."""
-    low, high = (mask_ratio, mask_ratio) if isinstance(mask_ratio, (int, float)) else mask_ratio
+    match mask_ratio:
+        case int() | float():
+            low = high = mask_ratio
+        case [int() | float() as low, int() | float() as high]:
+            pass
+        case _:
+            low, high = 1.0, 0.0
     if not 0 < low <= high < 1:
         raise InputError(f"mask_ratio is {mask_ratio}; give a number between 0 and 1, or a range such as [0.6, 0.9]")
     return float(low) if low == high else float(rng.uniform(low, high))
