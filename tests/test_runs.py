@@ -182,3 +182,52 @@ def test_monai_verifies_and_exports(bundles, name, pretrained, finetuned, tmp_pa
     torch.save(image, tmp_path / "in.pt")
     subprocess.run([sys.executable, "-c", code], cwd=bundles / name, check=True)
     torch.testing.assert_close(script(image), torch.load(tmp_path / "out.pt"))
+
+
+def python(code, cwd):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["spark3d_pretrain", SEGMENTATION])
+@pytest.mark.parametrize("workflow", ["train", "inference"])
+def test_monai_finds_the_properties_it_wants(bundles, phantoms, tmp_path, name, workflow):
+    data = phantoms / ("labelled" if name == SEGMENTATION else "unlabelled")
+    out = python(
+        "import sys; sys.path.insert(0, '.')\n"
+        "from monai.bundle import ConfigWorkflow\n"
+        f"workflow = ConfigWorkflow(['configs/{workflow}.json', 'configs/tiny.json'], 'configs/metadata.json',\n"
+        f"    'configs/logging.conf', workflow_type={workflow!r}, dataset_dir={str(data)!r}, output_dir={str(tmp_path)!r},\n"
+        f"    ckpt_dir={str(tmp_path)!r})\n"
+        "workflow.initialize()\n"
+        "print('missing', workflow.check_properties())\n",
+        bundles / name,
+    )
+    assert "missing []" in out
+
+
+def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path):
+    shutil.copytree(bundles / SEGMENTATION, tmp_path / SEGMENTATION, ignore=shutil.ignore_patterns("models", "eval"))
+    (tmp_path / SEGMENTATION / "models").mkdir()
+    shutil.copy(finetuned / "model.pt", tmp_path / SEGMENTATION / "models")
+    override = {"features": [4, 8], "num_blocks": [1, 1], "strides": [1, 2], "out_channels": 5}
+    out = python(
+        "import sys; sys.path.insert(0, '.')\n"
+        "import torch\n"
+        "from monai.bundle import load\n"
+        f"network = load({SEGMENTATION!r}, bundle_dir={str(tmp_path)!r}, workflow_type='inference', model_file='models/model.pt',\n"
+        f"    key_in_ckpt='model', source='github', net_override={override!r})\n"
+        f"saved = torch.load({str(finetuned / 'model.pt')!r}, weights_only=True)['model']\n"
+        "own = network.state_dict()\n"
+        "print('equal', all(torch.equal(own[k], v) for k, v in saved.items() if '.seg_layers.' not in k))\n"
+        "print('head', network.eval()(torch.zeros(1, 1, 16, 16, 16)).shape[1])\n",
+        tmp_path / SEGMENTATION,
+    )
+    assert "equal True" in out and "head 5" in out

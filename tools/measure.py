@@ -25,7 +25,9 @@ from .render import ROOT
 GIB = 2**30
 
 
-def main(bundle: str, preset: str = "", device: str = "cpu", steps: int = 7, estimate: bool = False, **knobs: Any) -> None:
+def main(
+    bundle: str, preset: str = "", device: str = "cpu", steps: int = 7, estimate: bool = False, **knobs: Any
+) -> None:
     """Print the cost of a training step as JSON.
 
     Args:

@@ -49,7 +49,9 @@ def test_a_case_is_computed_once(scan, tmp_path, monkeypatch):
     """Also after other files were read, of which MONAI's readers keep traces."""
     other = tmp_path / "other.nii.gz"
     nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.diag([1.0, 2.0, 3.0, 1.0])), other)
-    cached = CachedDataset([scan, {"case": "other", "image": str(other)}], preprocessing(), cache_dir=str(tmp_path / "c"))
+    cached = CachedDataset(
+        [scan, {"case": "other", "image": str(other)}], preprocessing(), cache_dir=str(tmp_path / "c")
+    )
     cached.prepare()
     first = [cached[0]["image"], cached[1]["image"]]
     assert len(list((tmp_path / "c").iterdir())) == 2
@@ -66,6 +68,14 @@ def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):
         dataset({**scan, "stamp": "2"}, tmp_path)._cache_file(0),
     }
     assert len(files) == 3
+
+
+def test_a_file_replaced_under_its_name_is_another_entry(scan, tmp_path):
+    del scan["stamp"]
+    before = dataset(scan, tmp_path)._cache_file(0)
+    assert dataset(scan, tmp_path)._cache_file(0) == before
+    nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), scan["image"])
+    assert dataset(scan, tmp_path)._cache_file(0) != before
 
 
 def test_entries_are_found_again_by_another_process(scan, tmp_path):

@@ -1,5 +1,6 @@
 """Every format must come to the same array on the same affine, and every failure to one line."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.transforms import EnsureChannelFirstd, LoadImaged
 
 from scripts.data.reading import read_scan, scan_files, stamp
 from scripts.errors import InputError
@@ -110,3 +112,22 @@ def test_stamp_changes_with_any_file(tmp_path, write_nifti, write_dicom):
     assert len(set(stamps)) == 4
     assert stamp(scans) == stamps[-1]
     assert stamp([str(tmp_path / "none.nii")]) == "missing"
+
+
+@pytest.mark.parametrize("kind", ["nifti", "dicom", "nrrd"])
+def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, kind):
+    """The configs' readers, in their order, give the tensor and affine of `read_scan`."""
+    if kind == "dicom":
+        write_dicom(tmp_path / "scan")
+        path = str(tmp_path / "scan")
+    else:
+        path = write_nifti(tmp_path / "scan.nii.gz", affine=AFFINE)
+        if kind == "nrrd":
+            itk.imwrite(itk.imread(path), str(tmp_path / "scan.nrrd"))
+            path = str(tmp_path / "scan.nrrd")
+    train = json.loads((Path(__file__).parents[2] / "bundles/spark3d_pretrain/configs/train.json").read_text())
+    options = {k: v for k, v in train["train"]["preprocessing"]["transforms"][0].items() if k != "_target_"}
+    loaded = EnsureChannelFirstd("image")(LoadImaged(**options)({"image": path}))["image"]
+    expected = read_scan(path)
+    assert torch.equal(loaded.as_tensor(), expected.as_tensor())
+    assert np.allclose(loaded.affine, expected.affine)

@@ -10,7 +10,11 @@ NUM_CASES = 5
 def dataset(seed=0):
     data = [{"case": str(i), "image": torch.arange(1000.0).view(1, 10, 10, 10) + 10000 * i} for i in range(NUM_CASES)]
     augmentation = Compose(
-        [RandSpatialCropd("image", (4, 4, 4), random_size=False), RandFlipd("image", 0.5), RandGaussianNoised("image", 0.5)]
+        [
+            RandSpatialCropd("image", (4, 4, 4), random_size=False),
+            RandFlipd("image", 0.5),
+            RandGaussianNoised("image", 0.5),
+        ]
     )
     return SeededDataset(data, Compose([Lambdad("image", lambda x: x)]), augmentation, seed=seed)
 

@@ -209,12 +209,23 @@ def test_state_dict_is_the_librarys_own():
     assert len([k for k in Spark3D(ours).state_dict() if k.startswith("network.")]) == 956
 
 
-def test_one_bfloat16_step_is_finite():
-    net, (image, mask) = small().float(), batch()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = MaskedMSELoss()(net(image.float(), mask), (image.float(), mask))
+@pytest.mark.parametrize(
+    ("device", "dtype"),
+    [
+        ("cpu", torch.bfloat16),
+        pytest.param("cuda", torch.bfloat16, marks=pytest.mark.gpu),
+        pytest.param("cuda", torch.float16, marks=pytest.mark.gpu),
+    ],
+)
+def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
+    net, (image, mask) = small().float().to(device), batch()
+    image, mask = image.float().to(device), mask.to(device)
+    exact = MaskedMSELoss()(net(image, mask), (image, mask))
+    with torch.autocast(device, dtype=dtype):
+        loss = MaskedMSELoss()(net(image, mask), (image, mask))
     loss.backward()
-    assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in net.parameters() if p.requires_grad)
+    assert loss.item() == pytest.approx(exact.item(), rel=0.02)
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.requires_grad)
 
 
 def test_loss_equals_a_plain_loop_over_hidden_voxels():

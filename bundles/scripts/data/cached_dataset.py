@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import save_tensors
+from .reading import as_list, stamp
 
 
 class CachedDataset(Dataset):
@@ -98,5 +99,9 @@ class CachedDataset(Dataset):
 
     def _cache_file(self, index: int) -> Path:
         assert self.cache_dir is not None
-        key = pickle.dumps(sorted(self.data[index].items())) + self.settings
+        item = self.data[index]
+        if "stamp" not in item:
+            # a list from elsewhere, such as MONAI Label's, whose files may be replaced under the same names
+            item = {**item, "stamp": stamp([path for key in ("image", "label") for path in as_list(item.get(key, []))])}
+        key = pickle.dumps(sorted(item.items())) + self.settings
         return self.cache_dir / f"{hashlib.sha256(key).hexdigest()[:32]}.pt"
