@@ -86,7 +86,7 @@ def test_workflows_hold_the_ids_their_readers_want(bundle: Path) -> None:
 
 @every_bundle
 def test_inference_stands_alone(bundle: Path) -> None:
-    assert "%" not in (bundle / "configs" / "inference.json").read_text()
+    assert ".json::" not in (bundle / "configs" / "inference.json").read_text()
 
 
 @every_bundle

@@ -1,4 +1,4 @@
-"""Every road a user takes, on generated scans: train, evaluate, infer, export, load; from the checkout and from the zips."""
+"""Every road a user takes, on generated scans: train, evaluate, infer, export, load; from checkout and zips."""
 
 import csv
 import json
@@ -204,8 +204,8 @@ def test_monai_finds_the_properties_it_wants(bundles, phantoms, tmp_path, name, 
         "import sys; sys.path.insert(0, '.')\n"
         "from monai.bundle import ConfigWorkflow\n"
         f"workflow = ConfigWorkflow(['configs/{workflow}.json', 'configs/tiny.json'], 'configs/metadata.json',\n"
-        f"    'configs/logging.conf', workflow_type={workflow!r}, dataset_dir={str(data)!r}, output_dir={str(tmp_path)!r},\n"
-        f"    ckpt_dir={str(tmp_path)!r})\n"
+        f"    'configs/logging.conf', workflow_type={workflow!r}, dataset_dir={str(data)!r},\n"
+        f"    output_dir={str(tmp_path)!r}, ckpt_dir={str(tmp_path)!r})\n"
         "workflow.initialize()\n"
         "print('missing', workflow.check_properties())\n",
         bundles / name,
@@ -222,8 +222,8 @@ def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path)
         "import sys; sys.path.insert(0, '.')\n"
         "import torch\n"
         "from monai.bundle import load\n"
-        f"network = load({SEGMENTATION!r}, bundle_dir={str(tmp_path)!r}, workflow_type='inference', model_file='models/model.pt',\n"
-        f"    key_in_ckpt='model', source='github', net_override={override!r})\n"
+        f"network = load({SEGMENTATION!r}, bundle_dir={str(tmp_path)!r}, workflow_type='inference',\n"
+        f"    model_file='models/model.pt', key_in_ckpt='model', source='github', net_override={override!r})\n"
         f"saved = torch.load({str(finetuned / 'model.pt')!r}, weights_only=True)['model']\n"
         "own = network.state_dict()\n"
         "print('equal', all(torch.equal(own[k], v) for k, v in saved.items() if '.seg_layers.' not in k))\n"

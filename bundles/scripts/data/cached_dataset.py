@@ -29,25 +29,25 @@ class CachedDataset(Dataset):
 
     Args:
         data: one dictionary per case, as the preprocessing takes it.
-        preprocessing: deterministic transforms, whose result is kept.
-        transform: applied to every item afterwards.
+        transform: deterministic transforms, whose result is kept.
+        item_transform: applied to every item afterwards, its result is not kept.
         cache_dir: folder for the preprocessed cases; None computes them each time.
     """
 
     def __init__(
         self,
         data: Sequence[dict[str, Any]],
-        preprocessing: Compose,
-        transform: Compose | None = None,
+        transform: Compose,
+        item_transform: Compose | None = None,
         cache_dir: str | None = None,
     ) -> None:
         if not len(data):
             raise InputError("this part of the data has no cases: check dataset_dir and the split")
         self.data = list(data)
-        self.preprocessing = preprocessing
-        # taken before any transform ran, since some keep traces of the file they saw last
-        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in preprocessing.flatten().transforms])
         self.transform = transform
+        # taken before any transform ran, since some keep traces of the file they saw last
+        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in transform.flatten().transforms])
+        self.item_transform = item_transform
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class CachedDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return case `index`."""
         item = self.preprocessed(index)
-        return item if self.transform is None else self.transform(item)
+        return item if self.item_transform is None else self.item_transform(item)
 
     def prepare(self) -> None:
         """Preprocess all cases that the cache lacks, showing progress; of several processes the first does it."""
@@ -89,7 +89,7 @@ class CachedDataset(Dataset):
 
     def _compute(self, index: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
-        for key, value in self.preprocessing(dict(self.data[index])).items():
+        for key, value in self.transform(dict(self.data[index])).items():
             if isinstance(value, MetaTensor):
                 plain[f"{key}_affine"] = torch.as_tensor(np.asarray(value.affine))
                 plain[key] = value.as_tensor().contiguous()

@@ -22,9 +22,9 @@ class SeededDataset(CachedDataset):
     whatever was drawn before, by which worker, and in how many processes.
 
     Args:
-        data: one dictionary per case, as the preprocessing takes it.
-        preprocessing: deterministic transforms, whose result is kept.
-        augmentation: random transforms.
+        data: one dictionary per case, as the transforms take it.
+        transform: deterministic transforms, whose result is kept.
+        random_transform: crops and augments, anew for every draw.
         cache_dir: folder for the preprocessed cases; None computes them anew for every draw.
         seed: of all randomness.
     """
@@ -32,13 +32,13 @@ class SeededDataset(CachedDataset):
     def __init__(
         self,
         data: Sequence[dict[str, Any]],
-        preprocessing: Compose,
-        augmentation: Compose,
+        transform: Compose,
+        random_transform: Compose,
         cache_dir: str | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(data, preprocessing, cache_dir=cache_dir)
-        self.augmentation = augmentation
+        super().__init__(data, transform, cache_dir=cache_dir)
+        self.random_transform = random_transform
         self.seed = seed
 
     def __getitem__(self, index: int | Draw) -> dict[str, Any]:
@@ -46,8 +46,8 @@ class SeededDataset(CachedDataset):
         step, position = index if isinstance(index, tuple) else (0, index)
         rng = np.random.default_rng([self.seed, step, position])
         item = self.preprocessed(int(rng.integers(len(self.data))))
-        self.augmentation.set_random_state(seed=int(rng.integers(2**32)))
-        item = self.augmentation(item)
+        self.random_transform.set_random_state(seed=int(rng.integers(2**32)))
+        item = self.random_transform(item)
         # some of MONAI's croppers answer with a list, here of one
         item = item[0] if isinstance(item, list) else item
         return {**item, "step": step, "position": position}
