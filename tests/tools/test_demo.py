@@ -48,7 +48,7 @@ def test_runs_every_step_and_leaves_stamps_and_a_report(tmp_path, runner, capsys
     assert len({stamp["settings"] for stamp in found.values()}) == 1
     assert "<html" in (out / "report.html").read_text()
     said = capsys.readouterr().out
-    assert "generated phantoms" in said and "about 10 minutes" in said
+    assert "generated phantoms" in said and f"about {GENERATED.minutes:g} minutes" in said
     for command in runner.commands:
         assert command[-1] in said
 
@@ -135,7 +135,9 @@ def test_other_settings_are_refused_and_nothing_is_touched(tmp_path, runner):
     out = tmp_path / "demo"
     run_demo(make_settings(), out, run=runner)
     before = tree(tmp_path)
-    with pytest.raises(InputError, match=r"minutes 10.*, not 20.*--fresh \(make demo FRESH=1\)") as refusal:
+    with pytest.raises(
+        InputError, match=rf"minutes {GENERATED.minutes}.*, not 20.*--fresh \(make demo FRESH=1\)"
+    ) as refusal:
         run_demo(make_settings(minutes=20), out, run=runner)
     assert "\n" not in str(refusal.value)
     assert tree(tmp_path) == before

@@ -46,7 +46,8 @@ class CachedDataset(Dataset):
         self.data = list(data)
         self.transform = transform
         # taken before any transform ran, since some keep traces of the file they saw last
-        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in transform.flatten().transforms])
+        kept = [] if cache_dir is None else transform.flatten().transforms
+        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in kept])
         self.item_transform = item_transform
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
