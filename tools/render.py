@@ -4,6 +4,8 @@ A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
 - `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
+  need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
 - `common`: MONAI overlay of both `train` and `inference`;
 - `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
 - `presets`: name to the whole content of `configs/<name>.json`, an overlay of `train` and `inference`;
@@ -31,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+OPTIONAL = ("network", "networks", "common", "metadata", "presets", *COMPLETE, *OVERLAYS)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -51,17 +53,20 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     templates = root / "tools" / "templates"
     template = templates / card["template"]
     derived = ids_of_dataset(card)
+    networks = networks_of(card, template)
+    default = networks.pop(card.get("network", ""), {})
     configs: dict[str, dict[str, Any]] = {}
     for workflow in COMPLETE:
         base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
-        layers = [card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        network = {id_: value for id_, value in default.items() if id_ in base}  # inference has no optimiser
+        layers = [network, card.get("common", {}), derived[workflow], card.get(workflow, {})]
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
     for workflow in OVERLAYS:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
         configs[workflow] = chained(base, card.get(workflow, {}))
     for overlay in OVERLAYS:
         overlaid(configs["train"], [configs[overlay]], f"card {name}, {overlay} over train")
-    for preset, content in card.get("presets", {}).items():
+    for preset, content in (card.get("presets", {}) | networks).items():
         for workflow in COMPLETE:
             overlaid(configs[workflow], [content], f"card {name}, preset {preset} over {workflow}")
         configs[preset] = content
@@ -73,7 +78,7 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
     files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
     files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
-    files["docs/README.md"] = model_card(card, configs, templates)
+    files["docs/README.md"] = model_card(card, configs, list(networks), templates)
     return dict(sorted(files.items()))
 
 
@@ -95,6 +100,35 @@ def with_copies(base: dict[str, Any], template: Path) -> dict[str, Any]:
             file, _, source = value[1:].partition("::")
             copied[key] = ConfigParser(ConfigParser.load_config_file(template / file))[source]
     return copied
+
+
+def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any]]:
+    """Collect the networks that the card's bundle can take, each as an overlay of `train` and `inference` alike.
+
+    Args:
+        card: a bundle's card.
+        template: its template's folder, whose `networks` hold one overlay each.
+
+    Returns:
+        Overlays by name, with the card's channels, labels and own ids; none where the card names no network.
+
+    Raises:
+        InputError: if the card names a network that the template does not have.
+    """
+    if "network" not in card:
+        return {}
+    files = {path.stem: path for path in sorted((template / "networks").glob("*.json"))}
+    own = card.get("networks", {})
+    unknown = sorted({card["network"], *own} - set(files))
+    if unknown:
+        raise InputError(f"card {card['name']}: network {', '.join(unknown)} is not one of {', '.join(files)}")
+    shapes = {id_: value for id_, value in ids_of_dataset(card)["train"].items() if id_.startswith("network_def#")}
+    return {
+        name: overlaid(
+            ConfigParser.load_config_file(path), [shapes, own.get(name, {})], f"card {card['name']}, network {name}"
+        )
+        for name, path in files.items()
+    }
 
 
 def read_card(name: str, root: Path) -> dict[str, Any]:
@@ -125,9 +159,10 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
             f"card {name}: sections missing {missing}, unknown {unknown}; "
             f"needed are {', '.join(REQUIRED)}, allowed also {', '.join(OPTIONAL)}"
         )
-    clash = sorted(set(card.get("presets", {})) & {"metadata", *COMPLETE, *OVERLAYS})
+    networks = {path.stem for path in (root / "tools" / "templates" / card["template"] / "networks").glob("*.json")}
+    clash = sorted(set(card.get("presets", {})) & {"metadata", *networks, *COMPLETE, *OVERLAYS})
     if clash:
-        raise InputError(f"card {name}: preset name {', '.join(clash)} is taken by a workflow: choose another")
+        raise InputError(f"card {name}: preset name {', '.join(clash)} is taken by a workflow or a network: choose another")
     if card["name"] != name:
         raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
     if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
@@ -265,12 +300,13 @@ def versions(requirements: Path) -> dict[str, Any]:
     }
 
 
-def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templates: Path) -> str:
+def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], networks: list[str], templates: Path) -> str:
     """Render docs/README.md.
 
     Args:
         card: the bundle's card.
         configs: its rendered configs by name.
+        networks: names of the overlays that put another network in the place of the default one.
         templates: folder of the templates.
 
     Returns:
@@ -287,6 +323,7 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templat
         text = environment.get_template(f"{card['template']}/README.md.j2").render(
             card=card,
             presets=list(card.get("presets", {})),
+            networks=networks,
             metadata=configs["metadata"],
             inference=configs["inference"],
             knobs=knobs_of(configs["train"], texts, f"card {card['name']}, train"),

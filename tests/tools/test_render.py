@@ -116,6 +116,36 @@ def test_common_and_dataset_reach_inference_but_train_does_not(project: Path) ->
     assert "max_epochs" not in inference and "train" not in inference
 
 
+def add_networks(project: Path) -> None:
+    folder = project / "tools" / "templates" / "segmentation" / "networks"
+    folder.mkdir()
+    unet, vit = {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2]}, {"_target_": "ViT"}
+    (folder / "unet.json").write_text(json.dumps({"network_def": unet, "optimizer": "SGD"}))
+    (folder / "vit.json").write_text(json.dumps({"network_def": vit, "optimizer": "AdamW"}))
+
+
+def test_the_card_chooses_the_default_network_and_the_others_become_overlays(project: Path) -> None:
+    add_networks(project)
+    own = {"vit": {"network_def#depth": 3}, "unet": {"patch_size": [4, 4, 4]}}
+    write_card(project, changed(network="vit", networks=own, common={}, presets={}, evaluate={}))
+    shapes = {"in_channels": 2, "out_channels": 3}
+    assert config(project, "train")["network_def"] == {"_target_": "ViT", **shapes, "depth": 3}
+    inference = config(project, "inference")
+    assert inference["network_def"]["_target_"] == "ViT" and "optimizer" not in inference
+    unet = {"_target_": "UNet", **shapes, "strides": [2, 2]}
+    assert config(project, "unet") == {"network_def": unet, "optimizer": "SGD", "patch_size": [4, 4, 4]}
+    assert "configs/vit.json" not in render.render("toy_segmentation", project)
+    assert "configs/unet.json" in render.render("toy_segmentation", project)["docs/README.md"]
+
+
+def test_an_unknown_network_is_refused(project: Path) -> None:
+    add_networks(project)
+    for sections in ({"network": "gan"}, {"network": "vit", "networks": {"gan": {}}}):
+        write_card(project, changed(**sections))
+        with pytest.raises(InputError, match="network gan is not one of unet, vit"):
+            config(project, "train")
+
+
 def test_macros_become_copies_of_the_template_which_common_reaches_once(project: Path) -> None:
     write_card(project, changed(common={"+network_def#strides": [4]}, train={"network_def#dropout": 0.5}))
     assert config(project, "train")["network_def"]["strides"] == [2, 2, 4]
