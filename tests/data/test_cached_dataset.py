@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -95,17 +96,53 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
 
 
 def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):
-    def interrupted(content, file):
-        file.write(b"half")
+    def interrupted(archive, *_):
+        archive.fp.write(b"half")
         raise KeyboardInterrupt
 
     cached = dataset(scan, tmp_path / "cache")
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", interrupted)
+        patch.setattr(zipfile.ZipFile, "writestr", interrupted)
         with pytest.raises(KeyboardInterrupt):
             cached.prepare()
     assert list((tmp_path / "cache").iterdir()) == []
     assert cached[0]["image"].shape == (1, 15, 9, 10)
+
+
+def test_a_killed_process_leaves_what_others_pass_over(scan, tmp_path):
+    """Its half file stays under a name that no entry has, and the case is computed anew."""
+    cached = dataset(scan, tmp_path / "cache")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f".writing-x{cached._cache_file(0).name}").write_bytes(b"half")
+    cached.prepare()
+    assert cached._cache_file(0).exists() and cached[0]["image"].shape == (1, 15, 9, 10)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"", lambda content: b"x" * 5000])
+def test_a_damaged_entry_is_said_and_computed_again(scan, tmp_path, caplog, damage, prepared):
+    cached = dataset(scan, tmp_path / "cache")
+    expected, file = cached[0]["image"], cached._cache_file(0)
+    content = file.read_bytes()
+    file.write_bytes(damage(content))
+    with caplog.at_level("INFO"):
+        if prepared:
+            cached.prepare()
+        assert torch.equal(cached[0]["image"], expected)
+    assert file.read_bytes() == content
+    assert ("preprocessing 1 of 1" if prepared else f"{file} is damaged") in caplog.text
+
+
+def test_checksums_are_compared_when_the_cache_is_prepared(scan, tmp_path):
+    """A changed voxel may be decompressed without complaint."""
+    cached = dataset(scan, tmp_path / "cache")
+    cached.prepare()
+    content = cached._cache_file(0).read_bytes()
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    cached._cache_file(0).write_bytes(changed)
+    cached.prepare()
+    assert cached._cache_file(0).read_bytes() == content
 
 
 def test_no_cases_are_refused():

@@ -1,29 +1,47 @@
+import pytest
 import torch
 from monai.transforms import Compose, Lambdad, RandFlipd, RandGaussianNoised, RandSpatialCropd
 from torch.utils.data import DataLoader
 
-from scripts.data import SeededDataset, StepSampler
+from scripts.data import RandomBox, SeededDataset, StepSampler
+from scripts.data import cached_dataset as cached_module
 
 NUM_CASES = 5
 
 
-def dataset(seed=0):
-    data = [{"case": str(i), "image": torch.arange(1000.0).view(1, 10, 10, 10) + 10000 * i} for i in range(NUM_CASES)]
-    augmentation = Compose(
-        [
-            RandSpatialCropd("image", (4, 4, 4), random_size=False),
-            RandFlipd("image", 0.5),
-            RandGaussianNoised("image", 0.5),
-        ]
+def volume(number):
+    return torch.arange(1000.0).view(1, 10, 10, 10) + 10000 * number
+
+
+def dataset(seed=0, cache_dir=None, crop=False):
+    data = [{"case": str(i), "image": i, "stamp": ""} for i in range(NUM_CASES)]
+    cropper = [] if crop else [RandSpatialCropd("image", (4, 4, 4), random_size=False)]
+    augmentation = Compose([*cropper, RandFlipd("image", 0.5), RandGaussianNoised("image", 0.5)])
+    box = RandomBox((4, 4, 4)) if crop else None
+    return SeededDataset(
+        data, Compose([Lambdad("image", volume)]), augmentation, cache_dir=cache_dir, seed=seed, crop=box
     )
-    return SeededDataset(data, Compose([Lambdad("image", lambda x: x)]), augmentation, seed=seed)
 
 
-def loaded(epoch, num_workers=0, batch_size=2, steps=3):
-    data = dataset()
+def loaded(epochs, num_workers=0, batch_size=2, steps=3, **options):
+    data = dataset(**options)
     sampler = StepSampler(data, batch_size, steps)
-    sampler.set_epoch(epoch)
-    return list(DataLoader(data, batch_size, sampler=sampler, num_workers=num_workers))
+    loader = DataLoader(data, batch_size, sampler=sampler, num_workers=num_workers, persistent_workers=num_workers > 0)
+    batches = []
+    for epoch in epochs:
+        sampler.set_epoch(epoch)
+        batches += list(loader)
+    return batches
+
+
+def equal(one, other):
+    pairs = list(zip(one, other, strict=True))
+    return all(torch.equal(a["image"], b["image"]) and torch.equal(a["step"], b["step"]) for a, b in pairs)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return str(tmp_path / "cache")
 
 
 def test_a_draw_follows_from_seed_step_and_position_alone():
@@ -35,13 +53,31 @@ def test_a_draw_follows_from_seed_step_and_position_alone():
     assert not torch.equal(dataset(seed=1)[7, 1]["image"], once)
 
 
-def test_workers_change_nothing():
-    for one, other in zip(loaded(2), loaded(2, num_workers=2), strict=True):
-        assert torch.equal(one["image"], other["image"]) and torch.equal(one["step"], other["step"])
+def test_workers_and_cache_change_nothing(cache):
+    once = loaded((2, 3), crop=True)
+    assert equal(once, loaded((2, 3), crop=True, num_workers=2, cache_dir=cache))
+    assert equal(once, loaded((2, 3), crop=True, cache_dir=cache))
+    assert equal(once[3:], loaded((3,), crop=True, num_workers=1, cache_dir=cache))
+    assert equal(loaded((2,)), loaded((2,), num_workers=2))
+
+
+def test_a_draw_reads_no_whole_volume(cache, monkeypatch):
+    data = dataset(cache_dir=cache, crop=True)
+    data.prepare()
+    monkeypatch.setattr(cached_module, "read_whole", lambda _: pytest.fail("read whole"))
+    assert data[3, 1]["image"].shape == (1, 4, 4, 4)
+
+
+def test_a_damaged_entry_changes_no_draw(cache):
+    data = dataset(cache_dir=cache, crop=True)
+    draws = [data[step, 0]["image"] for step in range(4)]
+    for index in range(NUM_CASES):
+        data._cache_file(index).write_bytes(b"rubbish")
+    assert all(torch.equal(data[step, 0]["image"], draw) for step, draw in enumerate(draws))
 
 
 def test_epochs_continue_the_steps():
-    steps = [batch["step"].tolist() for epoch in (1, 2) for batch in loaded(epoch)]
+    steps = [batch["step"].tolist() for batch in loaded((1, 2))]
     assert steps == [[step, step] for step in range(1, 7)]
 
 

@@ -1,5 +1,6 @@
 """From a user's folder to lists of checked cases: finding, reading, curating, checking and splitting scans."""
 
+from .boxes import RandomBox
 from .cached_dataset import CachedDataset
 from .cases import labelled_cases
 from .checked_scans import checked_scans
@@ -12,6 +13,7 @@ from .splits import hold_out, split_cases
 
 __all__ = [
     "CachedDataset",
+    "RandomBox",
     "SeededDataset",
     "StepSampler",
     "checked_scans",

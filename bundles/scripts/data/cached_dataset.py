@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..files import save_tensors
+from ..transforms.foreground import FOREGROUND
 from .reading import as_list, stamp
+from .store import DamagedEntryError, is_intact, open_entry, read_whole, save_entry
+
+T = TypeVar("T")
 
 
 class CachedDataset(Dataset):
@@ -26,6 +29,7 @@ class CachedDataset(Dataset):
 
     A file of the cache is named for the case's dictionary and the transforms' settings, so another spacing or another
     file is another entry. Items are plain tensors, names and numbers; an image's affine is kept as `<key>_affine`.
+    Processes may share a folder: entries appear whole, and two that compute the same one write the same.
 
     Args:
         data: one dictionary per case, as the preprocessing takes it.
@@ -60,7 +64,7 @@ class CachedDataset(Dataset):
         return item if self.item_transform is None else self.item_transform(item)
 
     def prepare(self) -> None:
-        """Preprocess all cases that the cache lacks, showing progress; of several processes the first does it."""
+        """Preprocess all cases that the cache lacks or holds damaged; of several processes the first does it."""
         if self.cache_dir is None:
             return
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -71,22 +75,42 @@ class CachedDataset(Dataset):
 
     def preprocessed(self, index: int) -> dict[str, Any]:
         """Return case `index` after the deterministic transforms, from the cache where it is there."""
+        return self.read(index, _whole)
+
+    def read(self, index: int, reader: Callable[[dict[str, Any]], T]) -> T:
+        """Return what `reader` makes of case `index`.
+
+        Args:
+            index: of the case.
+            reader: takes the item; what it holds of the cache is on disk until `read_box` or `read_whole` read it.
+
+        Returns:
+            What `reader` returned; it is called once more if the first time the entry turned out to be damaged.
+        """
         if self.cache_dir is None:
-            return self._compute(index)
+            return reader(self._compute(index))
         path = self._cache_file(index)
-        if not path.exists():
-            save_tensors(self._compute(index), path)
-        # memory-mapped: a crop reads the pages it needs, not the volume
-        return torch.load(path, weights_only=True, mmap=True)
+        if path.exists():
+            try:
+                return reader(open_entry(path))
+            except DamagedEntryError as error:
+                logging.getLogger(__name__).warning("%s; doing so now", error)
+        save_entry(self._compute(index), path)
+        return reader(open_entry(path))
 
     def _fill_cache(self) -> None:
-        missing = [i for i in range(len(self)) if not self._cache_file(i).exists()]
+        # the one time per run that every checksum is compared; later readings trust what they can decompress
+        missing = [
+            index
+            for index in tqdm(range(len(self)), desc="checking the cache", unit="case", disable=None, leave=False)
+            if not is_intact(self._cache_file(index))
+        ]
         if missing:
             logging.getLogger(__name__).info(
                 "preprocessing %d of %d cases into %s", len(missing), len(self), self.cache_dir
             )
         for index in tqdm(missing, desc="preprocessing", unit="case", disable=not missing):
-            self.preprocessed(index)
+            save_entry(self._compute(index), self._cache_file(index))
 
     def _compute(self, index: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
@@ -105,4 +129,9 @@ class CachedDataset(Dataset):
             # a list from elsewhere, such as MONAI Label's, whose files may be replaced under the same names
             item = {**item, "stamp": stamp([path for key in ("image", "label") for path in as_list(item.get(key, []))])}
         key = pickle.dumps(sorted(item.items())) + self.settings
-        return self.cache_dir / f"{hashlib.sha256(key).hexdigest()[:32]}.pt"
+        return self.cache_dir / f"{hashlib.sha256(key).hexdigest()[:32]}.zip"
+
+
+def _whole(item: dict[str, Any]) -> dict[str, Any]:
+    volumes = {key: value for key, value in item.items() if key != FOREGROUND}
+    return {key: read_whole(value) if hasattr(value, "ndim") else value for key, value in volumes.items()}

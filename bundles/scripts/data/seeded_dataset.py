@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data.distributed import DistributedSampler
 
+from .boxes import RandomBox
 from .cached_dataset import CachedDataset
 
 Draw = tuple[int, int]
@@ -24,9 +26,10 @@ class SeededDataset(CachedDataset):
     Args:
         data: one dictionary per case, as the transforms take it.
         transform: deterministic transforms, whose result is kept.
-        random_transform: crops and augments, anew for every draw.
+        random_transform: augments, anew for every draw.
         cache_dir: folder for the preprocessed cases; None computes them anew for every draw.
         seed: of all randomness.
+        crop: draws the box that is read of a case; None hands the whole case to `random_transform`.
     """
 
     def __init__(
@@ -36,17 +39,20 @@ class SeededDataset(CachedDataset):
         random_transform: Compose,
         cache_dir: str | None = None,
         seed: int = 0,
+        crop: RandomBox | None = None,
     ) -> None:
         super().__init__(data, transform, cache_dir=cache_dir)
         self.random_transform = random_transform
         self.seed = seed
+        self.crop = crop
 
     def __getitem__(self, index: int | Draw) -> dict[str, Any]:
         """Return one draw; an integer n means draw n of step 0."""
         step, position = index if isinstance(index, tuple) else (0, index)
         rng = np.random.default_rng([self.seed, step, position])
-        item = self.preprocessed(int(rng.integers(len(self.data))))
-        self.random_transform.set_random_state(seed=int(rng.integers(2**32)))
+        case, box, augmentation = (int(rng.integers(bound)) for bound in (len(self.data), 2**32, 2**32))
+        item = self.preprocessed(case) if self.crop is None else self.read(case, partial(self.crop, seed=box))
+        self.random_transform.set_random_state(seed=augmentation)
         item = self.random_transform(item)
         # some of MONAI's croppers answer with a list, here of one
         item = item[0] if isinstance(item, list) else item
