@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,6 +77,11 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint says of the network that is transferred."""
+        return self.network.settings
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that bottleneck or mask cells do not tile.
