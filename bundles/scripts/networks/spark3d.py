@@ -39,6 +39,9 @@ class Spark3D(nn.Module):
         torch.Size([1, 1, 16, 8, 8])
     """
 
+    stem = ("network.encoder.stem.",)
+    no_weight_decay = ("mask_tokens.",)
+
     def __init__(
         self,
         network: ResEncUNet,
@@ -60,6 +63,7 @@ class Spark3D(nn.Module):
                 "a masked autoencoder predicts its input, so give both the same number"
             )
         self.network = network
+        self.num_layers = network.num_layers
         self.strides = network.total_strides
         self.cell_size = tuple(cell_size or self.strides[-1])
         for stride in self.strides:
@@ -82,6 +86,10 @@ class Spark3D(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What a checkpoint says of the network that is transferred."""
         return self.network.settings
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth, that of `ResEncUNet.layer_of`; tokens and densification are as late as can be."""
+        return self.network.layer_of(name.removeprefix("network."))
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that bottleneck or mask cells do not tile.

@@ -8,3 +8,8 @@ import torch
 def is_nonzero(image: torch.Tensor) -> torch.Tensor:
     """Select the non-zero voxels (nnU-Net's crop), for `CropForegroundd`; a name, unlike a lambda, can be cached by."""
     return image != 0
+
+
+def is_body(image: torch.Tensor) -> torch.Tensor:
+    """Select what is denser than -500 HU in a CT, so that the air around the body (-1000 HU) is cropped away."""
+    return image > -500
