@@ -3,5 +3,7 @@
 from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
+from .vit import ViT
+from .vit_mae import ViTMAE
 
-__all__ = ["ResEncUNet", "Spark3D", "parameter_groups"]
+__all__ = ["ResEncUNet", "Spark3D", "ViT", "ViTMAE", "parameter_groups"]
