@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from .reading import stamp
+from .xray_findings import FINDINGS
 from .xray_images import find_xrays
 from .xray_tables import Row, find_table, patient_id, read_table
 
@@ -20,7 +21,7 @@ LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 Case = dict[str, Any]
 
 
-def xray_cases(dataset_dir: str | Path, labels: Sequence[str]) -> list[Case]:
+def xray_cases(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> list[Case]:
     """List the labelled images of ChestX-ray14, of its release's or a reduced layout.
 
     Args:
@@ -63,7 +64,7 @@ def xray_cases(dataset_dir: str | Path, labels: Sequence[str]) -> list[Case]:
     return sorted(cases, key=lambda case: case["case"])
 
 
-def unlabelled_xrays(dataset_dir: str | Path, labels: Sequence[str]) -> list[Case]:
+def unlabelled_xrays(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> list[Case]:
     """List images to pretrain on: those of a labelled dataset, or any folder of images.
 
     Args:
