@@ -3,7 +3,9 @@
 from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
+from .unetr import UNETR
 from .vit import ViT
+from .vit_classifier import ViTClassifier
 from .vit_mae import ViTMAE
 
-__all__ = ["ResEncUNet", "Spark3D", "ViT", "ViTMAE", "parameter_groups"]
+__all__ = ["UNETR", "ResEncUNet", "Spark3D", "ViT", "ViTClassifier", "ViTMAE", "parameter_groups"]

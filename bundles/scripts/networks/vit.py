@@ -182,7 +182,7 @@ class ViT(nn.Module):
         weight = self.patch_embedding.weight.movedim(1, -1).flatten(1)
         tokens = F.linear(patches, weight, self.patch_embedding.bias) + places
         token = self.class_token + self.position_embedding[:, :1]
-        return torch.cat([token.expand(len(image), -1, -1).to(tokens.dtype), tokens], dim=1)
+        return torch.cat([token.expand(image.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
 
 
 class ViTNetwork(nn.Module):
