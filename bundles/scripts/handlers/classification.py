@@ -39,7 +39,9 @@ class SaveProbabilities:
         """Keep what this iteration found."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             kept = {key: item[key] for key in ("case", "patient") if key in item}
-            self.items.append({**kept, **{k: output[k].cpu().numpy() for k in ("pred", "label") if k in output}})
+            self.items.append(
+                {**kept, **{k: output[k].cpu().numpy() for k in ("pred", "label") if output.get(k) is not None}}
+            )
 
     def write(self, engine: Engine) -> None:
         """Write the probabilities."""
