@@ -82,24 +82,27 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def with_copies(base: dict[str, Any], template: Path) -> dict[str, Any]:
-    """Replace top-level macros such as `%train.json::network_def` by what they name in the template.
+def with_copies(base: Any, template: Path) -> Any:
+    """Replace macros such as `%train.json::network_def` by what they name, in this template or another's file.
 
     MONAI would look for the file in the current directory, and MONAI Label reads a single file.
 
     Args:
-        base: a template's config.
-        template: its folder.
+        base: a template's config, or a part of it.
+        template: its folder, from where paths count.
 
     Returns:
         The config without macros to other files.
     """
-    copied = dict(base)
-    for key, value in base.items():
-        if isinstance(value, str) and value.startswith("%") and "::" in value:
-            file, _, source = value[1:].partition("::")
-            copied[key] = ConfigParser(ConfigParser.load_config_file(template / file))[source]
-    return copied
+    if isinstance(base, dict):
+        return {key: with_copies(value, template) for key, value in base.items()}
+    if isinstance(base, list):
+        return [with_copies(value, template) for value in base]
+    if not (isinstance(base, str) and base.startswith("%") and "::" in base):
+        return base
+    file, _, source = base[1:].partition("::")
+    path = template / file
+    return with_copies(ConfigParser(ConfigParser.load_config_file(path))[source], path.parent)
 
 
 def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any]]:
@@ -251,7 +254,7 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
     channels = [name for _, name in numbered(card, {int(k): v for k, v in card["dataset"]["channel_names"].items()})]
     ids: dict[str, Any] = {"channels": channels}
     metadata: dict[str, Any] = {"name": card["title"]}
-    if card["template"] == "segmentation":
+    if "labels" in card["dataset"]:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)

@@ -45,7 +45,7 @@ def split_cases(
     if not 0 <= test_fraction < 1:
         raise InputError(f"test_fraction is {test_fraction}: give a share from 0 up to, not including, 1")
     patient = _patients(cases, patient_pattern)
-    ordered = _shuffled(set(patient.values()), f"patients {seed}")
+    ordered = shuffled(set(patient.values()), f"patients {seed}")
     num_test = max(1, round(test_fraction * len(ordered))) if test_fraction else 0
     rest = ordered[num_test:]
     if len(rest) < num_folds:
@@ -58,14 +58,14 @@ def split_cases(
     if num_labelled is not None:
         if not 1 <= num_labelled <= len(train):
             raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the training cases of this fold")
-        train = _shuffled(set(train), f"labelled {seed}")[:num_labelled]
+        train = shuffled(set(train), f"labelled {seed}")[:num_labelled]
     chosen = set(train)
     parts = {
         "train": [case for case in cases if case["case"] in chosen],
         "val": [case for case in cases if patient[case["case"]] in val],
         "test": [case for case in cases if patient[case["case"]] in test],
     }
-    _log(parts, patient)
+    log_parts(parts, patient)
     return parts
 
 
@@ -95,7 +95,7 @@ def hold_out(
         InputError: there is a single patient.
     """
     patient = _patients(scans, patient_pattern)
-    ordered = _shuffled(set(patient.values()), f"patients {seed}")
+    ordered = shuffled(set(patient.values()), f"patients {seed}")
     if len(ordered) < 2:
         raise InputError(f"{len(ordered)} patient is too few: give scans of two at least, to train and to validate")
     wanted = min(max(round(fraction * len(ordered)), minimum), maximum)
@@ -104,7 +104,7 @@ def hold_out(
         "train": [scan for scan in scans if patient[scan["case"]] not in val],
         "val": [scan for scan in scans if patient[scan["case"]] in val],
     }
-    _log(parts, patient)
+    log_parts(parts, patient)
     return parts
 
 
@@ -128,11 +128,13 @@ def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str
     return patients
 
 
-def _shuffled(names: set[str], salt: str) -> list[str]:
+def shuffled(names: set[str], salt: str) -> list[str]:
+    """Return the names in an order that follows from them and the salt alone."""
     # by digest: no library's generator can change it, and a case added later moves few others
     return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode()).digest())
 
 
-def _log(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+def log_parts(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+    """Log how many cases and patients each part has."""
     counts = [f"{part} {len(c)} ({len({patient[i['case']] for i in c})} patients)" for part, c in parts.items()]
     logger.info("cases: %s", ", ".join(counts))

@@ -1,7 +1,9 @@
 """Dictionary transforms that MONAI does not have, or has in a form that MONAI Label cannot run."""
 
 from .crop import is_body, is_nonzero
+from .load_xray import LoadXrayd
 from .pad import PadEndd
 from .resample import Resampled
+from .resized_crop import RandResizedCropd
 
-__all__ = ["PadEndd", "Resampled", "is_body", "is_nonzero"]
+__all__ = ["LoadXrayd", "PadEndd", "RandResizedCropd", "Resampled", "is_body", "is_nonzero"]
