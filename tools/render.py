@@ -3,7 +3,9 @@
 A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
-- `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
+  network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+- `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `common`: MONAI overlay of both `train` and `inference`;
 - `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
 - `presets`: name to the whole content of `configs/<name>.json`, an overlay of `train` and `inference`;
@@ -31,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+OPTIONAL = ("common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -51,10 +53,12 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     templates = root / "tools" / "templates"
     template = templates / card["template"]
     derived = ids_of_dataset(card)
+    variant = json.loads((template / "regions.json").read_text()) if "regions" in card["dataset"] else {}
     configs: dict[str, dict[str, Any]] = {}
     for workflow in COMPLETE:
         base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
-        layers = [card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        layers = [part.get(section, {}) for part in (variant, card) for section in ("common", workflow)]
+        layers.insert(3, derived[workflow])
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
     for workflow in OVERLAYS:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
@@ -71,6 +75,7 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
 
     files = {f"configs/{config}.json": to_json(content) for config, content in configs.items()}
     files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
+    files |= {f"splits/{split}.json": to_json(content) for split, content in card.get("splits", {}).items()}
     files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
     files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
     files["docs/README.md"] = model_card(card, configs, templates)
@@ -219,12 +224,16 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)
-        ids["network_def#out_channels"] = len(labels)
+        outputs = dict(labels)
+        if "regions" in card["dataset"]:
+            ids |= {key: card["dataset"][key] for key in ("regions", "regions_class_order")}
+            outputs = dict(enumerate(ids["regions"]))
+        ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
         metadata[f"{image}#num_channels"] = len(channels)
         metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
-        metadata[f"{pred}#num_channels"] = len(labels)
-        metadata[f"{pred}#channel_def"] = {str(index): label for index, label in labels}
+        metadata[f"{pred}#num_channels"] = len(outputs)
+        metadata[f"{pred}#channel_def"] = {str(index): name for index, name in outputs.items()}
     return {"train": ids, "inference": ids, "metadata": metadata}
 
 
@@ -354,8 +363,8 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         root: project folder.
 
     Returns:
-        Every path inside the bundle that is missing or stale, with the text it should have; None for a config that no
-        card asks for any more (such as a preset taken out) and for the link `scripts`.
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
+        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -363,7 +372,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
     for path, text in files.items():
         if not (bundle / path).is_file() or (bundle / path).read_text() != text:
             wrong[path] = text
-    present = sorted(path.relative_to(bundle).as_posix() for path in bundle.glob("configs/*.json"))
+    present = sorted(
+        path.relative_to(bundle).as_posix()
+        for folder in ("configs", "splits")
+        for path in bundle.glob(f"{folder}/*.json")
+    )
     wrong |= dict.fromkeys(path for path in present if path not in files)
     if not (bundle / "scripts").is_symlink():
         wrong["scripts"] = None

@@ -9,3 +9,13 @@ def test_the_crop_keeps_everything_that_is_not_zero():
     image[0, 2:5, 3, 4:9] = -1.0
     cropped = CropForegroundd("image", source_key="image", select_fn=is_nonzero)({"image": image})["image"]
     assert cropped.shape == (1, 3, 1, 5) and bool((cropped == -1).all())
+
+
+def test_of_an_image_without_anything_everything_is_kept():
+    image = torch.zeros(1, 4, 5, 6)
+    assert CropForegroundd("image", source_key="image", select_fn=is_nonzero)({"image": image})["image"].shape == (
+        1,
+        4,
+        5,
+        6,
+    )

@@ -2,6 +2,7 @@
 
 from .crop import is_nonzero
 from .pad import PadEndd
+from .regions import LabelsOfRegionsd, RegionTargetsd
 from .resample import Resampled
 
-__all__ = ["PadEndd", "Resampled", "is_nonzero"]
+__all__ = ["LabelsOfRegionsd", "PadEndd", "RegionTargetsd", "Resampled", "is_nonzero"]
