@@ -97,7 +97,9 @@ class SegmentationReport:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             affine = output["label"].affine
             spacing = affine_to_spacing(affine).tolist()
-            axes = io_orientation(affine.numpy())[:, 0].astype(int)  # the image's axes need not be in the order of RAS
+            axes = io_orientation(affine.cpu().numpy())[:, 0].astype(
+                int
+            )  # the image's axes need not be in the order of RAS
             voxel_mm = None if self.voxel_mm is None else self.voxel_mm[axes].tolist()
             prediction, reference = (torch.as_tensor(output[key][0]).round() for key in ("pred", "label"))
             scores = segmentation_scores(prediction, reference, self.classes, spacing, self.tolerance, voxel_mm)
