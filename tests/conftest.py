@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.miniatures import make_miniature
 from tools.phantoms import make_phantoms
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +18,20 @@ def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "phantoms"
     make_phantoms(str(folder), num_unlabelled=6, num_labelled=8)
     return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(phantoms, tmp_path_factory):
+    """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
+    made = {"hippocampus_segmentation": phantoms / "labelled"}
+
+    def data(name):
+        if name not in made:
+            card = json.loads((ROOT / "bundles" / name / "card.json").read_text())
+            made[name] = make_miniature(tmp_path_factory.mktemp(name), card)
+        return made[name]
+
+    return data
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
-- `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
+  network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+- `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
   need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
 - `common`: MONAI overlay of both `train` and `inference`;
@@ -33,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("network", "networks", "common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+OPTIONAL = ("network", "networks", "common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -53,13 +55,15 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     templates = root / "tools" / "templates"
     template = templates / card["template"]
     derived = ids_of_dataset(card)
+    variant = json.loads((template / "regions.json").read_text()) if "regions" in card["dataset"] else {}
     networks = networks_of(card, template)
     default = networks.pop(card.get("network", ""), {})
     configs: dict[str, dict[str, Any]] = {}
     for workflow in COMPLETE:
         base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
         network = {id_: value for id_, value in default.items() if id_ in base}  # inference has no optimiser
-        layers = [network, card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        layers = [part.get(section, {}) for part in (variant, card) for section in ("common", workflow)]
+        layers = [network, *layers[:3], derived[workflow], *layers[3:]]
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
     for workflow in OVERLAYS:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
@@ -76,6 +80,7 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
 
     files = {f"configs/{config}.json": to_json(content) for config, content in configs.items()}
     files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
+    files |= {f"splits/{split}.json": to_json(content) for split, content in card.get("splits", {}).items()}
     files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
     files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
     files["docs/README.md"] = model_card(card, configs, list(networks), templates)
@@ -258,12 +263,16 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)
-        ids["network_def#out_channels"] = len(labels)
+        outputs = dict(labels)
+        if "regions" in card["dataset"]:
+            ids |= {key: card["dataset"][key] for key in ("regions", "regions_class_order")}
+            outputs = dict(enumerate(ids["regions"]))
+        ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
         metadata[f"{image}#num_channels"] = len(channels)
         metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
-        metadata[f"{pred}#num_channels"] = len(labels)
-        metadata[f"{pred}#channel_def"] = {str(index): label for index, label in labels}
+        metadata[f"{pred}#num_channels"] = len(outputs)
+        metadata[f"{pred}#channel_def"] = {str(index): name for index, name in outputs.items()}
     return {"train": ids, "inference": ids, "metadata": metadata}
 
 
@@ -395,8 +404,8 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         root: project folder.
 
     Returns:
-        Every path inside the bundle that is missing or stale, with the text it should have; None for a config that no
-        card asks for any more (such as a preset taken out) and for the link `scripts`.
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
+        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -404,7 +413,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
     for path, text in files.items():
         if not (bundle / path).is_file() or (bundle / path).read_text() != text:
             wrong[path] = text
-    present = sorted(path.relative_to(bundle).as_posix() for path in bundle.glob("configs/*.json"))
+    present = sorted(
+        path.relative_to(bundle).as_posix()
+        for folder in ("configs", "splits")
+        for path in bundle.glob(f"{folder}/*.json")
+    )
     wrong |= dict.fromkeys(path for path in present if path not in files)
     if not (bundle / "scripts").is_symlink():
         wrong["scripts"] = None
