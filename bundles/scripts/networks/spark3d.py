@@ -38,6 +38,9 @@ class Spark3D(nn.Module):
         torch.Size([1, 1, 16, 8, 8])
     """
 
+    stem = ("network.encoder.stem.",)
+    no_weight_decay = ("mask_tokens.",)
+
     def __init__(
         self,
         network: ResEncUNet,
@@ -59,6 +62,7 @@ class Spark3D(nn.Module):
                 "a masked autoencoder predicts its input, so give both the same number"
             )
         self.network = network
+        self.num_layers = network.num_layers
         self.strides = network.total_strides
         self.cell_size = tuple(cell_size or self.strides[-1])
         for stride in self.strides:
@@ -76,6 +80,10 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth, that of `ResEncUNet.layer_of`; tokens and densification are as late as can be."""
+        return self.network.layer_of(name.removeprefix("network."))
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that bottleneck or mask cells do not tile.
