@@ -34,6 +34,7 @@ from scripts.files import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
+LABELLED = ("segmentation", "classification")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
 OPTIONAL = ("network", "networks", "common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
 
@@ -259,7 +260,7 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
     channels = [name for _, name in numbered(card, {int(k): v for k, v in card["dataset"]["channel_names"].items()})]
     ids: dict[str, Any] = {"channels": channels}
     metadata: dict[str, Any] = {"name": card["title"]}
-    if "labels" in card["dataset"]:
+    if card["template"] in LABELLED:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)

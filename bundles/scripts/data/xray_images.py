@@ -86,8 +86,13 @@ def read_xray(path: str | Path) -> np.ndarray:
 
 
 def _walk(folder: Path) -> list[str]:
-    found = []
-    for root, folders, files in os.walk(folder):
+    found: list[str] = []
+    seen: set[str] = set()  # links may lead in circles
+    for root, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(root) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [os.path.join(root, name) for name in files if _is_image(name) and not name.startswith(".")]
     return found
