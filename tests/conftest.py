@@ -21,17 +21,31 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def labelled(phantoms, tmp_path_factory):
+def card():
+    """Return a function that reads a bundle's card."""
+    return lambda name: json.loads((ROOT / "bundles" / name / "card.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def labelled(phantoms, card, tmp_path_factory):
     """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
     made = {"hippocampus_segmentation": phantoms / "labelled"}
 
     def data(name):
         if name not in made:
-            card = json.loads((ROOT / "bundles" / name / "card.json").read_text())
-            made[name] = make_miniature(tmp_path_factory.mktemp(name), card)
+            made[name] = make_miniature(tmp_path_factory.mktemp(name), card(name))
         return made[name]
 
     return data
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return the folder of real images, or skip."""
+    folder = Path(os.environ.get("MAE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real images here (environment variable MAE_DATA)")
+    return folder
 
 
 @pytest.fixture(scope="session")

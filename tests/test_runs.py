@@ -150,6 +150,29 @@ def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labe
     assert set(np.unique(np.asarray(written.dataobj))) <= set(CARDS[name]["dataset"]["labels"].values())
 
 
+def test_the_switches_of_selfmedmae(bundles, run_bundle, labelled, tmp_path):
+    """A list of cases that choose the model as well, HD95 in voxels, and label 2 called enhancing tumour."""
+    name = "msd_braintumour_segmentation"
+    cases = [f"case_{number:02d}" for number in range(8)]
+    (tmp_path / "mine.json").write_text(json.dumps({"train": cases[:5], "test": cases[5:]}))
+    knobs = {"cwd": tmp_path, "ckpt_dir": tmp_path / "models", "dataset_dir": labelled(name)}
+    knobs |= {"split": tmp_path / "mine.json", "max_epochs": 1, "reported_classes": "['tumour core']"}
+    presets = ["selfmedmae", "selfmedmae_et", "tiny"]
+    done = run_bundle(bundles / name, ["train", *presets], output_dir=tmp_path / "out", **knobs)
+    assert "model.pt is chosen by them" in done.stdout and "training cases 5, validation cases 3" in done.stdout
+    run_bundle(bundles / name, ["train", "evaluate", *presets], output_dir=tmp_path / "metrics", **knobs)
+    inference = {key: knobs[key] for key in ("cwd", "ckpt_dir", "dataset_dir")}
+    run_bundle(bundles / name, ["inference", *presets], output_dir=tmp_path / "masks", **inference)
+    report = json.loads((tmp_path / "metrics" / "metrics.json").read_text())
+    assert {row["case"] for row in report["cases"]} == set(cases[5:]) and "hd95_voxel" in report["cases"][0]
+    assert report["summary"]["mean"] == report["summary"]["tumour core"]
+    for row in report["cases"]:
+        if row["class"] == "enhancing tumour":
+            files = (tmp_path / f"masks/{row['case']}_seg.nii.gz", labelled(name) / f"labelsTr/{row['case']}.nii.gz")
+            p, r = (np.asarray(nib.load(file).dataobj) == 2 for file in files)
+            assert row["dsc"] == pytest.approx(2 * (p & r).sum() / (p.sum() + r.sum()), abs=1e-6)
+
+
 def test_a_release_zip_with_weights_feeds_finetuning(bundles, run_bundle, phantoms, work, pretrained, tmp_path):
     archive = tmp_path / "spark3d_pretrain_v0.1.0.zip"
     with zipfile.ZipFile(archive, "w") as zipped:
