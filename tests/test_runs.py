@@ -18,9 +18,21 @@ from tools.release import main as release
 from tools.render import ROOT, names_of, read_card
 
 pytestmark = pytest.mark.slow
-SEGMENTATION = "hippocampus_segmentation"  # for roads that all segmentation bundles share
+PRETRAINING, SEGMENTATION = "spark3d_pretrain", "hippocampus_segmentation"  # for roads that all bundles share
 CARDS = {name: read_card(name, ROOT) for name in names_of(ROOT)}
-every_segmentation = pytest.mark.parametrize("name", [n for n, c in CARDS.items() if c["template"] == "segmentation"])
+PRETRAININGS, SEGMENTATIONS = (
+    [n for n, c in CARDS.items() if c["template"] == t] for t in ("pretrain", "segmentation")
+)
+METHODS = {"resenc": "spark3d_pretrain", "unetr": "vit_mae_pretrain"}
+SMALL = {  # what makes another network of the hippocampus bundle as small as `tiny` makes the default one
+    "unetr": {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2, "feature_size": 4},
+}
+
+
+def every(names):
+    """Parametrise over bundles: all from the checkout, one from its zip, whose content `test_release` compares."""
+    roads = [("checkout", name) for name in names] + [("zip", names[-1])]
+    return pytest.mark.parametrize("bundles, name", roads, indirect=["bundles"])
 
 
 @pytest.fixture(scope="module", params=["checkout", "zip"])
@@ -43,26 +55,38 @@ def work(bundles, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pretrained(bundles, run_bundle, phantoms, work):
-    folder = work / "pretrain"
-    run_bundle(
-        bundles / "spark3d_pretrain", ["train", "tiny"], cwd=work,
-        dataset_dir=phantoms / "unlabelled", output_dir=folder, ckpt_dir=folder / "models",
-    )  # fmt: skip
-    return folder / "models" / "model.pt"
+def pretrain(bundles, run_bundle, phantoms, work):
+    """Return a function that trains a pretraining bundle, once, and gives its checkpoint."""
+
+    def model(name):
+        folder = work / name
+        if not folder.exists():
+            run_bundle(
+                bundles / name, ["train", "tiny"], cwd=work,
+                dataset_dir=phantoms / "unlabelled", output_dir=folder, ckpt_dir=folder / "models",
+            )  # fmt: skip
+        return folder / "models" / "model.pt"
+
+    return model
 
 
 @pytest.fixture(scope="module")
-def finetune(bundles, run_bundle, labelled, work, pretrained):
+def pretrained(pretrain):
+    return pretrain(PRETRAINING)
+
+
+@pytest.fixture(scope="module")
+def finetune(bundles, run_bundle, labelled, work, pretrain):
     """Return a function that fine-tunes a segmentation bundle, once, and gives the folder of its checkpoints."""
 
     def models(name):
         folder = work / name
         if not folder.exists():
-            run_bundle(
-                bundles / name, ["train", "tiny"], cwd=work, max_epochs=2, pretrained=pretrained,
+            done = run_bundle(
+                bundles / name, ["train", "tiny"], cwd=work, max_epochs=2, pretrained=pretrain(METHODS[network(name)]),
                 dataset_dir=labelled(name), output_dir=folder, ckpt_dir=folder / "models",
             )  # fmt: skip
+            assert "transferred encoder" in done.stdout and "0 skipped" in done.stdout
         return folder / "models"
 
     return models
@@ -73,31 +97,38 @@ def finetuned(finetune):
     return finetune(SEGMENTATION)
 
 
+def network(name):
+    """The default network of a segmentation bundle."""
+    return CARDS[name].get("network", "resenc")
+
+
 def test_pretraining_leaves_what_finetuning_needs(pretrained):
     checkpoint = torch.load(pretrained, weights_only=True)
     assert checkpoint["plan"]["network"]["features"] == [4, 8] and checkpoint["plan"]["spacing"] == [1.0, 1.0, 1.0]
     assert (pretrained.parent / "model_final.pt").is_file() and (pretrained.parents[1] / "curation.csv").is_file()
 
 
-def test_reconstruction_is_evaluated_beside_trivial_predictors(bundles, run_bundle, phantoms, work, pretrained):
+@every(PRETRAININGS)
+def test_reconstruction_is_evaluated_beside_trivial_predictors(bundles, run_bundle, phantoms, tmp_path, pretrain, name):
     run_bundle(
-        bundles / "spark3d_pretrain", ["train", "evaluate", "tiny"], cwd=work,
-        dataset_dir=phantoms / "unlabelled", output_dir=work / "scores", ckpt_dir=pretrained.parent,
+        bundles / name, ["train", "evaluate", "tiny"], cwd=tmp_path,
+        dataset_dir=phantoms / "unlabelled", output_dir=tmp_path / "scores", ckpt_dir=pretrain(name).parent,
     )  # fmt: skip
-    report = json.loads((work / "scores" / "reconstruction.json").read_text())
+    report = json.loads((tmp_path / "scores" / "reconstruction.json").read_text())
     for name in ("mse", "mse_mean", "mse_interpolation"):
         assert report["mean"][name] > 0
         assert report["mean"][name] == pytest.approx(np.mean([case[name] for case in report["cases"]]))
     assert len(report["cases"]) == 2 and report["mask_ratio"] == 0.75
 
 
-def test_reconstructions_are_written_on_one_grid(bundles, run_bundle, phantoms, work, pretrained):
+@every(PRETRAININGS)
+def test_reconstructions_are_written_on_one_grid(bundles, run_bundle, phantoms, tmp_path, pretrain, name):
     scan = phantoms / "unlabelled" / "phantom_000.nii.gz"
     run_bundle(
-        bundles / "spark3d_pretrain", ["inference", "tiny"], cwd=work,
-        dataset_dir=scan, output_dir=work / "pictures", ckpt_dir=pretrained.parent,
+        bundles / name, ["inference", "tiny"], cwd=tmp_path,
+        dataset_dir=scan, output_dir=tmp_path / "pictures", ckpt_dir=pretrain(name).parent,
     )  # fmt: skip
-    stem = work / "pictures" / "phantom_000" / "phantom_000"
+    stem = tmp_path / "pictures" / "phantom_000" / "phantom_000"
     original, masked, restored = (
         nib.load(f"{stem}_{name}.nii.gz") for name in ("original", "masked", "reconstruction")
     )
@@ -112,7 +143,7 @@ def test_reconstructions_are_written_on_one_grid(bundles, run_bundle, phantoms, 
     assert (Path(f"{stem}.png")).stat().st_size > 10_000
 
 
-@every_segmentation
+@every(SEGMENTATIONS)
 def test_segmentation_scores_are_those_of_the_written_masks(bundles, run_bundle, labelled, tmp_path, finetune, name):
     common = {"cwd": tmp_path, "ckpt_dir": finetune(name), "dataset_dir": labelled(name)}
     run_bundle(bundles / name, ["train", "evaluate", "tiny"], output_dir=tmp_path / "metrics", **common)
@@ -130,7 +161,7 @@ def test_segmentation_scores_are_those_of_the_written_masks(bundles, run_bundle,
         assert row["dsc"] == pytest.approx(2 * (p & r).sum() / (p.sum() + r.sum()), abs=1e-6)
 
 
-@every_segmentation
+@every(SEGMENTATIONS)
 def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labelled, tmp_path, finetune, name):
     """A bundle folder with weights, run from inside, on an oblique scan of other orientation and spacing."""
     bundle = tmp_path / name
@@ -148,6 +179,29 @@ def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labe
     written = nib.load(tmp_path / "out" / "oblique_seg.nii.gz")
     assert np.allclose(written.affine, affine, atol=1e-4) and written.shape == source.shape[:3]
     assert set(np.unique(np.asarray(written.dataobj))) <= set(CARDS[name]["dataset"]["labels"].values())
+
+
+@pytest.mark.parametrize("other", SMALL)
+def test_another_network_by_its_overlay(bundles, run_bundle, phantoms, tmp_path, pretrain, other):
+    knobs = {"cwd": tmp_path, "ckpt_dir": tmp_path / "models", "patch_size": [16, 16, 16]}
+    knobs |= {f"network_def__{key}": value for key, value in SMALL[other].items()}
+    training = {"dataset_dir": phantoms / "labelled", "pretrained": pretrain(METHODS[other]), "output_dir": tmp_path}
+    training |= {"phases": "[['all','ramp',2],['all','poly',None]]"}
+    done = run_bundle(bundles / SEGMENTATION, ["train", "tiny", other], **knobs, **training)
+    assert "transferred encoder" in done.stdout and "0 skipped" in done.stdout
+    scan = phantoms / "labelled" / "imagesTr" / "phantom_000.nii.gz"
+    run_bundle(
+        bundles / SEGMENTATION, ["inference", "tiny", other], dataset_dir=scan, output_dir=tmp_path / "out", **knobs
+    )
+    assert nib.load(tmp_path / "out" / "phantom_000_seg.nii.gz").shape == nib.load(scan).shape
+    refused = run_bundle(
+        bundles / SEGMENTATION,
+        ["train", "tiny", other],
+        check=False,
+        **{**knobs, "patch_size": [18, 16, 16]},
+        **training,
+    )
+    assert refused.returncode == 1 and "patch_size [18, 16, 16] does not fit" in refused.stderr
 
 
 def test_the_switches_of_selfmedmae(bundles, run_bundle, labelled, tmp_path):
@@ -198,14 +252,16 @@ def monai_bundle(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-@pytest.mark.parametrize("name", CARDS)
-def test_monai_verifies_and_exports(bundles, name, pretrained, finetune, tmp_path):
-    segments = CARDS[name]["template"] == "segmentation"
-    weights = finetune(name) / "model.pt" if segments else pretrained
-    shape = [1, len(CARDS[name]["dataset"]["channel_names"]) if segments else 1, 16, 16, 16]
+@every(PRETRAININGS + SEGMENTATIONS)
+def test_monai_verifies_and_exports(bundles, name, pretrain, finetune, tmp_path):
+    weights = pretrain(name) if name in PRETRAININGS else finetune(name) / "model.pt"
+    size = json.loads((bundles / name / "configs" / "tiny.json").read_text())["patch_size"]
+    shape = [1, len(CARDS[name]["dataset"]["channel_names"]), *size]
     tiny = "['configs/inference.json','configs/tiny.json']"
     common = ("--meta_file", "configs/metadata.json", "--config_file", tiny)
-    verified = monai_bundle("verify_net_in_out", "network_def", *common, cwd=bundles / name)
+    # some networks take one size only, and the metadata state the default's
+    stated = ("--_meta_#network_data_format#inputs#image#spatial_shape", size)
+    verified = monai_bundle("verify_net_in_out", "network_def", *common, *stated, cwd=bundles / name)
     assert verified.returncode == 0, verified.stderr
     exported = monai_bundle(
         "ckpt_export", "network_def", "--filepath", tmp_path / "model.ts", "--ckpt_file", weights, *common,
@@ -238,10 +294,10 @@ def python(code, cwd):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", CARDS)
+@every(PRETRAININGS + SEGMENTATIONS)
 @pytest.mark.parametrize("workflow", ["train", "inference"])
 def test_monai_finds_the_properties_it_wants(bundles, phantoms, labelled, tmp_path, name, workflow):
-    data = labelled(name) if CARDS[name]["template"] == "segmentation" else phantoms / "unlabelled"
+    data = labelled(name) if name in SEGMENTATIONS else phantoms / "unlabelled"
     out = python(
         "import sys; sys.path.insert(0, '.')\n"
         "from monai.bundle import ConfigWorkflow\n"
