@@ -3,7 +3,11 @@
 A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
-- `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
+  network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+- `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
+- `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
+  need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
 - `common`: MONAI overlay of both `train` and `inference`;
 - `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
 - `presets`: name to the whole content of `configs/<name>.json`, an overlay of `train` and `inference`;
@@ -32,7 +36,7 @@ COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
 LABELLED = ("segmentation", "classification")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+OPTIONAL = ("network", "networks", "common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -52,17 +56,22 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     templates = root / "tools" / "templates"
     template = templates / card["template"]
     derived = ids_of_dataset(card)
+    variant = json.loads((template / "regions.json").read_text()) if "regions" in card["dataset"] else {}
+    networks = networks_of(card, template)
+    default = networks.pop(card.get("network", ""), {})
     configs: dict[str, dict[str, Any]] = {}
     for workflow in COMPLETE:
         base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
-        layers = [card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        network = {id_: value for id_, value in default.items() if id_ in base}  # inference has no optimiser
+        layers = [part.get(section, {}) for part in (variant, card) for section in ("common", workflow)]
+        layers = [network, *layers[:3], derived[workflow], *layers[3:]]
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
     for workflow in OVERLAYS:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
         configs[workflow] = chained(base, card.get(workflow, {}))
     for overlay in OVERLAYS:
         overlaid(configs["train"], [configs[overlay]], f"card {name}, {overlay} over train")
-    for preset, content in card.get("presets", {}).items():
+    for preset, content in (card.get("presets", {}) | networks).items():
         for workflow in COMPLETE:
             overlaid(configs[workflow], [content], f"card {name}, preset {preset} over {workflow}")
         configs[preset] = content
@@ -72,9 +81,10 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
 
     files = {f"configs/{config}.json": to_json(content) for config, content in configs.items()}
     files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
+    files |= {f"splits/{split}.json": to_json(content) for split, content in card.get("splits", {}).items()}
     files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
     files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
-    files["docs/README.md"] = model_card(card, configs, templates)
+    files["docs/README.md"] = model_card(card, configs, list(networks), templates)
     return dict(sorted(files.items()))
 
 
@@ -99,6 +109,35 @@ def with_copies(base: Any, template: Path) -> Any:
     file, _, source = base[1:].partition("::")
     path = template / file
     return with_copies(ConfigParser(ConfigParser.load_config_file(path))[source], path.parent)
+
+
+def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any]]:
+    """Collect the networks that the card's bundle can take, each as an overlay of `train` and `inference` alike.
+
+    Args:
+        card: a bundle's card.
+        template: its template's folder, whose `networks` hold one overlay each.
+
+    Returns:
+        Overlays by name, with the card's channels, labels and own ids; none where the card names no network.
+
+    Raises:
+        InputError: if the card names a network that the template does not have.
+    """
+    if "network" not in card:
+        return {}
+    files = {path.stem: path for path in sorted((template / "networks").glob("*.json"))}
+    own = card.get("networks", {})
+    unknown = sorted({card["network"], *own} - set(files))
+    if unknown:
+        raise InputError(f"card {card['name']}: network {', '.join(unknown)} is not one of {', '.join(files)}")
+    shapes = {id_: value for id_, value in ids_of_dataset(card)["train"].items() if id_.startswith("network_def#")}
+    return {
+        name: overlaid(
+            ConfigParser.load_config_file(path), [shapes, own.get(name, {})], f"card {card['name']}, network {name}"
+        )
+        for name, path in files.items()
+    }
 
 
 def read_card(name: str, root: Path) -> dict[str, Any]:
@@ -129,9 +168,11 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
             f"card {name}: sections missing {missing}, unknown {unknown}; "
             f"needed are {', '.join(REQUIRED)}, allowed also {', '.join(OPTIONAL)}"
         )
-    clash = sorted(set(card.get("presets", {})) & {"metadata", *COMPLETE, *OVERLAYS})
+    networks = {path.stem for path in (root / "tools" / "templates" / card["template"] / "networks").glob("*.json")}
+    clash = sorted(set(card.get("presets", {})) & {"metadata", *networks, *COMPLETE, *OVERLAYS})
     if clash:
-        raise InputError(f"card {name}: preset name {', '.join(clash)} is taken by a workflow: choose another")
+        taken = ", ".join(clash)
+        raise InputError(f"card {name}: preset name {taken} is taken by a workflow or a network: choose another")
     if card["name"] != name:
         raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
     if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
@@ -223,12 +264,16 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)
-        ids["network_def#out_channels"] = len(labels)
+        outputs = dict(labels)
+        if "regions" in card["dataset"]:
+            ids |= {key: card["dataset"][key] for key in ("regions", "regions_class_order")}
+            outputs = dict(enumerate(ids["regions"]))
+        ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
         metadata[f"{image}#num_channels"] = len(channels)
         metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
-        metadata[f"{pred}#num_channels"] = len(labels)
-        metadata[f"{pred}#channel_def"] = {str(index): label for index, label in labels}
+        metadata[f"{pred}#num_channels"] = len(outputs)
+        metadata[f"{pred}#channel_def"] = {str(index): name for index, name in outputs.items()}
     return {"train": ids, "inference": ids, "metadata": metadata}
 
 
@@ -269,12 +314,13 @@ def versions(requirements: Path) -> dict[str, Any]:
     }
 
 
-def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templates: Path) -> str:
+def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], networks: list[str], templates: Path) -> str:
     """Render docs/README.md.
 
     Args:
         card: the bundle's card.
         configs: its rendered configs by name.
+        networks: names of the overlays that put another network in the place of the default one.
         templates: folder of the templates.
 
     Returns:
@@ -291,6 +337,7 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], templat
         text = environment.get_template(f"{card['template']}/README.md.j2").render(
             card=card,
             presets=list(card.get("presets", {})),
+            networks=networks,
             metadata=configs["metadata"],
             inference=configs["inference"],
             knobs=knobs_of(configs["train"], texts, f"card {card['name']}, train"),
@@ -358,8 +405,8 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         root: project folder.
 
     Returns:
-        Every path inside the bundle that is missing or stale, with the text it should have; None for a config that no
-        card asks for any more (such as a preset taken out) and for the link `scripts`.
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
+        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -367,7 +414,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
     for path, text in files.items():
         if not (bundle / path).is_file() or (bundle / path).read_text() != text:
             wrong[path] = text
-    present = sorted(path.relative_to(bundle).as_posix() for path in bundle.glob("configs/*.json"))
+    present = sorted(
+        path.relative_to(bundle).as_posix()
+        for folder in ("configs", "splits")
+        for path in bundle.glob(f"{folder}/*.json")
+    )
     wrong |= dict.fromkeys(path for path in present if path not in files)
     if not (bundle / "scripts").is_symlink():
         wrong["scripts"] = None

@@ -116,6 +116,36 @@ def test_common_and_dataset_reach_inference_but_train_does_not(project: Path) ->
     assert "max_epochs" not in inference and "train" not in inference
 
 
+def add_networks(project: Path) -> None:
+    folder = project / "tools" / "templates" / "segmentation" / "networks"
+    folder.mkdir()
+    unet, vit = {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2]}, {"_target_": "ViT"}
+    (folder / "unet.json").write_text(json.dumps({"network_def": unet, "optimizer": "SGD"}))
+    (folder / "vit.json").write_text(json.dumps({"network_def": vit, "optimizer": "AdamW"}))
+
+
+def test_the_card_chooses_the_default_network_and_the_others_become_overlays(project: Path) -> None:
+    add_networks(project)
+    own = {"vit": {"network_def#depth": 3}, "unet": {"patch_size": [4, 4, 4]}}
+    write_card(project, changed(network="vit", networks=own, common={}, presets={}, evaluate={}))
+    shapes = {"in_channels": 2, "out_channels": 3}
+    assert config(project, "train")["network_def"] == {"_target_": "ViT", **shapes, "depth": 3}
+    inference = config(project, "inference")
+    assert inference["network_def"]["_target_"] == "ViT" and "optimizer" not in inference
+    unet = {"_target_": "UNet", **shapes, "strides": [2, 2]}
+    assert config(project, "unet") == {"network_def": unet, "optimizer": "SGD", "patch_size": [4, 4, 4]}
+    assert "configs/vit.json" not in render.render("toy_segmentation", project)
+    assert "configs/unet.json" in render.render("toy_segmentation", project)["docs/README.md"]
+
+
+def test_an_unknown_network_is_refused(project: Path) -> None:
+    add_networks(project)
+    for sections in ({"network": "gan"}, {"network": "vit", "networks": {"gan": {}}}):
+        write_card(project, changed(**sections))
+        with pytest.raises(InputError, match="network gan is not one of unet, vit"):
+            config(project, "train")
+
+
 def test_macros_become_copies_of_the_template_which_common_reaches_once(project: Path) -> None:
     write_card(project, changed(common={"+network_def#strides": [4]}, train={"network_def#dropout": 0.5}))
     assert config(project, "train")["network_def"]["strides"] == [2, 2, 4]
@@ -216,6 +246,32 @@ def test_writing_twice_changes_nothing_and_check_is_silent(project: Path, capsys
     render.main(root=str(project), check=True)
     assert capsys.readouterr().out == ""
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == files
+
+
+def test_regions_lay_the_templates_variant_below_the_card(project: Path) -> None:
+    variant = {"common": {"max_epochs": 8, "patch_size": [4, 4, 4]}, "train": {"network_def#act": "sigmoid"}}
+    (project / "tools/templates/segmentation/regions.json").write_text(json.dumps(variant))
+    assert config(project, "train")["patch_size"] == [8, 8, 8]  # a card without regions is left alone
+    regions = {"regions": {"whole": [1, 2], "end": 2}, "regions_class_order": [1, 2]}
+    write_card(project, changed(dataset=CARD["dataset"] | regions))
+    train, inference, metadata = (config(project, name) for name in ("train", "inference", "metadata"))
+    assert train["regions"] == inference["regions"] == regions["regions"] and train["regions_class_order"] == [1, 2]
+    assert train["patch_size"] == inference["patch_size"] == [4, 4, 4] and train["network_def"]["act"] == "sigmoid"
+    assert train["max_epochs"] == 5 and train["network_def"]["out_channels"] == 2  # the card's, and one per region
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "whole", "1": "end"}
+
+
+def test_splits_come_and_go_with_the_card(project: Path) -> None:
+    lists = {"paper": {"description": "a paper", "train": ["a", "b"], "test": ["c"]}}
+    write_card(project, changed(splits=lists))
+    render.main(root=str(project))
+    written = project / "bundles/toy_segmentation/splits/paper.json"
+    assert json.loads(written.read_text()) == lists["paper"]
+    assert "| `paper` | 2 | 1 | a paper |" in (written.parents[1] / "docs/README.md").read_text()
+    write_card(project, CARD)
+    assert render.differences("toy_segmentation", project)["splits/paper.json"] is None
+    render.main(root=str(project))
+    assert not written.exists()
 
 
 def test_check_lists_every_stale_file_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,6 +81,11 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint says of the network that is transferred."""
+        return self.network.settings
 
     def layer_of(self, name: str) -> int:
         """Return a parameter's depth, that of `ResEncUNet.layer_of`; tokens and densification are as late as can be."""
