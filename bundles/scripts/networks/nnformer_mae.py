@@ -15,7 +15,7 @@ from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
 from .nnformer import NNFormer
 from .nnformer.encoder import run
-from .nnformer.geometry import Triple
+from .nnformer.geometry import product, quotient
 from .nnformer.reconstruction import Fusion, Predictor
 from .nnformer.visible import NUM_GLOBAL, as_tokens, encode_visible, positions, scatter, visible_cells
 
@@ -69,7 +69,7 @@ class NNFormerMAE(nn.Module):
         self.in_channels = network.in_channels
         self.settings = network.settings
         self.sparse = mode == "sparse"
-        self.target_size: Triple = geometry.strides[-2]
+        self.target_size = geometry.strides[-2]
         last = zip(self.target_size, geometry.down_strides[-1], geometry.output_paddings[-1], strict=True)
         self.cell_size = tuple(cell_size or [n if odd else n * s for n, s, odd in last])
         self._check_cells()
@@ -97,7 +97,7 @@ class NNFormerMAE(nn.Module):
         for window, grid in list(zip(self.geometry.windows, self.geometry.grids(size), strict=True))[-NUM_GLOBAL:]:
             if window != grid:
                 stages = zip(self.geometry.windows, self.geometry.strides, strict=True)
-                sizes = [[w * s for w, s in zip(*stage, strict=True)] for stage in stages][-NUM_GLOBAL:]
+                sizes = [list(product(*stage)) for stage in stages][-NUM_GLOBAL:]
                 raise InputError(
                     f"patch_size {list(size)} has a stage of {list(grid)} tokens with windows of {list(window)}: mode "
                     f"'sparse' needs windows as large as the grid in the two last stages (they cover {sizes} voxels); "
@@ -118,9 +118,9 @@ class NNFormerMAE(nn.Module):
         mask = self._checked(image, mask)
         tokens = self.fusion(self.encode(image, mask))
         if self.sparse:
-            unit: Triple = _quotient(self.cell_size, self.target_size)
+            unit = quotient(self.cell_size, self.target_size)
             places = positions(visible_cells(mask), mask.shape[2:], unit)
-            grid = _quotient(image.shape[2:], self.target_size)
+            grid = quotient(image.shape[2:], self.target_size)
             tokens = scatter(as_tokens(tokens, len(image)), places, grid, self.mask_token)
         return self.predictor(tokens)
 
@@ -158,20 +158,11 @@ class NNFormerMAE(nn.Module):
             return
         if any(self.geometry.output_paddings[-1]):
             raise InputError("an axis is odd at the last stage, so no cell covers whole tokens: set mode to 'dense'")
-        units = [strides[-1]] + [
-            _product(stride, window) for stride, window in list(zip(strides, windows, strict=True))[:-NUM_GLOBAL]
-        ]
+        local = list(zip(strides, windows, strict=True))[:-NUM_GLOBAL]
+        units = [strides[-1], *(product(stride, window) for stride, window in local)]
         for unit in units:
             if not is_multiple(self.cell_size, unit):
                 raise InputError(
                     f"cell_size {list(self.cell_size)} cuts tokens or windows of {list(unit)} voxels: mode 'sparse' "
                     "needs cells that windows of the first stages tile; change cell_size, or set mode to 'dense'"
                 )
-
-
-def _quotient(size: Sequence[int], unit: Sequence[int]) -> Triple:
-    return size[0] // unit[0], size[1] // unit[1], size[2] // unit[2]
-
-
-def _product(stride: Triple, window: Triple) -> Triple:
-    return stride[0] * window[0], stride[1] * window[1], stride[2] * window[2]

@@ -59,9 +59,10 @@ class WindowAttention(nn.Module):
             parts.insert(0, query.to(parts[0].dtype))
         q, k, v = (part.unflatten(-1, (heads, -1)).transpose(2, 3) for part in parts)
         # the fast kernels know one batch axis and one of heads: windows with a bias of their own count as heads
-        fold = (0, 1) if bias.dim() == 3 else (1, 2)
-        bias = (bias if bias.dim() == 3 else bias.flatten(-4, -3)).to(q.dtype)
-        bias = bias[None] if bias.dim() == 3 else bias
-        out = F.scaled_dot_product_attention(q.flatten(*fold), k.flatten(*fold), v.flatten(*fold), attn_mask=bias)
-        out = out.unflatten(fold[0], (-1, windows) if fold == (0, 1) else (windows, heads))
+        own = bias.dim() > 3
+        axes = (1, 2) if own else (0, 1)
+        bias = bias.flatten(-4, -3) if own else bias
+        bias = bias.to(q.dtype).expand(1, -1, -1, -1) if bias.dim() == 3 else bias.to(q.dtype)
+        out = F.scaled_dot_product_attention(q.flatten(*axes), k.flatten(*axes), v.flatten(*axes), attn_mask=bias)
+        out = out.unflatten(axes[0], (windows, heads) if own else (-1, windows))
         return self.out(out.transpose(2, 3).flatten(3))

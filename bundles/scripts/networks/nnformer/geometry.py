@@ -63,9 +63,9 @@ class Geometry:
     @property
     def strides(self) -> list[Triple]:
         """Voxels per token of each stage (of an odd grid the part that is covered)."""
-        totals = [_product(*self.stem_strides)]
+        totals = [product(*self.stem_strides)]
         for stride in self.down_strides:
-            totals.append(_product(totals[-1], stride))
+            totals.append(product(totals[-1], stride))
         return totals
 
     @property
@@ -136,11 +136,17 @@ def triples(values: Sequence[int | Sequence[int]]) -> tuple[Triple, ...]:
     return tuple(_triple([v] * 3 if isinstance(v, int) else v) for v in values)
 
 
+def product(*factors: Sequence[int]) -> Triple:
+    """Multiply sizes axis by axis."""
+    return _triple([math.prod(axis) for axis in zip(*factors, strict=True)])
+
+
+def quotient(size: Sequence[int], unit: Sequence[int]) -> Triple:
+    """Return how many whole units a size holds, axis by axis."""
+    return _triple([n // u for n, u in zip(size, unit, strict=True)])
+
+
 def _triple(values: Sequence[int]) -> Triple:
     if len(values) != 3:
         raise InputError(f"{list(values)} has {len(values)} numbers; give one for all axes, or three")
     return values[0], values[1], values[2]
-
-
-def _product(*factors: Triple) -> Triple:
-    return _triple([math.prod(axis) for axis in zip(*factors, strict=True)])

@@ -10,7 +10,7 @@ from einops import rearrange
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from torch import nn
 
-from .geometry import Geometry, Triple
+from .geometry import Geometry, Triple, quotient
 from .sampling import convolve
 
 
@@ -28,7 +28,7 @@ class Fusion(nn.Module):
     def __init__(self, geometry: Geometry, dims: Sequence[int], dim: int) -> None:
         super().__init__()
         *finer, same, _ = geometry.strides
-        ratios: list[Triple] = [(same[0] // f[0], same[1] // f[1], same[2] // f[2]) for f in finer]
+        ratios = [quotient(same, f) for f in finer]
         last = geometry.down_strides[-1]
         self.maps = nn.ModuleList(nn.Conv3d(d, dim, r, stride=r) for d, r in zip(dims, ratios, strict=False))
         self.maps.append(nn.Conv3d(dims[-2], dim, 1))

@@ -14,7 +14,7 @@ from einops import rearrange
 
 from ...errors import InputError
 from .encoder import Encoder, run
-from .geometry import Geometry, Triple
+from .geometry import Geometry, quotient
 from .window import coordinates, relative_index
 
 NUM_GLOBAL = 2  # stages at the end in which the units meet
@@ -50,8 +50,8 @@ def encode_visible(
     """
     size = image.shape[2:]
     grids = geometry.grids(size)
-    units = [_divide(cell_size, stride) for stride in geometry.strides]
-    places = [positions(cells, _divide(grid, unit), unit) for grid, unit in zip(grids, units, strict=True)]
+    units = [quotient(cell_size, stride) for stride in geometry.strides]
+    places = [positions(cells, quotient(grid, unit), unit) for grid, unit in zip(grids, units, strict=True)]
     num_local = len(grids) - NUM_GLOBAL
     outputs = []
     x = run(encoder.stem, _take(image, cells, cell_size), checkpointing=encoder.checkpointing)
@@ -117,7 +117,3 @@ def _take(image: torch.Tensor, cells: torch.Tensor, cell_size: Sequence[int]) ->
 def _flat(places: torch.Tensor, grid: Sequence[int], channels: int) -> torch.Tensor:
     number = (places[..., 0] * grid[1] + places[..., 1]) * grid[2] + places[..., 2]
     return number.unsqueeze(-1).expand(-1, -1, channels)
-
-
-def _divide(size: Sequence[int], unit: Sequence[int]) -> Triple:
-    return size[0] // unit[0], size[1] // unit[1], size[2] // unit[2]
