@@ -43,8 +43,10 @@ class Geometry:
         """
         stem, window, down = triples(stem_strides), triples(windows), triples(down_strides)
         padding = triples(down_paddings) if down_paddings else tuple(_triple([s - 1 for s in d]) for d in down)
-        if len(stem) != 2 or min(n for stride in stem for n in stride) < 1:
+        if len(stem) != 2:
             raise InputError(f"stem_strides is {list(stem_strides)}; give two strides, such as [[2, 2, 2], [1, 2, 2]]")
+        if min(n for numbers in (*stem, *window) for n in numbers) < 1:
+            raise InputError(f"stem_strides {list(stem_strides)} and windows {list(windows)} must be 1 or more")
         if not len(window) - 1 == len(down) == len(padding):
             raise InputError(
                 f"windows, down_strides and down_paddings have {len(window)}, {len(down)} and {len(padding)} entries; "
@@ -56,9 +58,7 @@ class Geometry:
                     f"a stage is entered with stride {s} and padding {p}; strides are 1 or 2, the padding is 1 or, "
                     "where the stride is 1 or the finer grid odd, 0"
                 )
-        geometry = cls((stem[0], stem[1]), window, down, padding)
-        geometry.nearest((1, 1, 1))
-        return geometry
+        return cls((stem[0], stem[1]), window, down, padding)
 
     @property
     def strides(self) -> list[Triple]:
@@ -124,10 +124,6 @@ class Geometry:
         token = self.strides[0][axis]
         far = max(n, 1) + 4 * max(w[axis] * s[axis] for w, s in zip(self.windows, self.strides, strict=True))
         fitting = [m for m in range(token, far, token) if self._misfit(m, axis) is None]
-        if not fitting:
-            raise InputError(
-                f"no patch fits strides, paddings and windows along axis {axis}: an odd grid has padding 0, an even 1"
-            )
         return min(fitting, key=lambda m: (abs(m - n), -m))
 
 
