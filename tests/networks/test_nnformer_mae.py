@@ -82,7 +82,7 @@ def down(state, stage, x):
 
 
 def only_visible_attend(state, name, x, places, s, stage):
-    x, window, heads = x.clone(), s["windows"][stage], s["num_heads"][stage]
+    x, window, heads = x.clone(), tuple(s["windows"][stage]), s["num_heads"][stage]
     tokens = torch.stack([x[p] for p in places])
     q, k, v = (
         naive.norm(state, f"{name}.norm1", tokens) @ state[f"{name}.attn.qkv.weight"].T + state[f"{name}.attn.qkv.bias"]

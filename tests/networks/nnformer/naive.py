@@ -1,11 +1,13 @@
 """nnFormer written token by token from its description, on state dicts with the official names."""
 
+import functools
 import itertools
 
 import torch
 import torch.nn.functional as F
 
 
+@functools.cache
 def table_row(offset, window, quirks):
     if quirks:
         z, y, x = (o + w - 1 for o, w in zip(offset, window, strict=True))
@@ -53,7 +55,7 @@ def window_attention(state, name, x, context, window, shift, num_heads, shift_ma
             neighbours = apart == [a - b for a, b in zip(origin[r], origin[k], strict=True)]
             if same and (neighbours or not shift_mask) and (real[k] or quirks):
                 keys.append(k)
-        rows = [table_row(tuple(a - b for a, b in zip(r, k, strict=True)), window, quirks) for k in keys]
+        rows = [table_row(tuple(a - b for a, b in zip(r, k, strict=True)), tuple(window), quirks) for k in keys]
         query = x[origin[r]] if cross else projected[r][:dim]
         vectors = [projected[k] if cross else projected[k][dim:] for k in keys]
         mixed = attend(query, [v[:dim] for v in vectors], [v[dim:] for v in vectors], rows, table, num_heads)

@@ -112,6 +112,7 @@ def test_a_trace_at_a_fixed_patch_takes_any_batch(tmp_path):
     assert (torch.jit.load(tmp_path / "model.ts")(image) - net(image)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_compiles_without_a_break():
     net = small(num_heads=(1, 2), depths=(2, 1), windows=(2, 3), down_strides=(2,)).eval()
     image = torch.randn(1, 1, 16, 16, 16)
