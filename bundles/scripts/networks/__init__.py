@@ -1,5 +1,7 @@
 """The networks: plain modules of which nothing knows about data, files or training."""
 
+from .nnformer import NNFormer
+from .nnformer_mae import NNFormerMAE
 from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
@@ -8,4 +10,14 @@ from .vit import ViT
 from .vit_classifier import ViTClassifier
 from .vit_mae import ViTMAE
 
-__all__ = ["UNETR", "ResEncUNet", "Spark3D", "ViT", "ViTClassifier", "ViTMAE", "parameter_groups"]
+__all__ = [
+    "UNETR",
+    "NNFormer",
+    "NNFormerMAE",
+    "ResEncUNet",
+    "Spark3D",
+    "ViT",
+    "ViTClassifier",
+    "ViTMAE",
+    "parameter_groups",
+]
