@@ -258,3 +258,9 @@ def test_cost_of_the_encoder_falls_with_what_is_hidden():
 def test_what_cannot_work_is_refused(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_where_nothing_is_visible_the_guess_does_not_depend_on_the_image():
+    net, (image, mask) = small(), batch()
+    hidden = torch.ones_like(mask)
+    assert torch.equal(net(image, hidden), net(torch.randn_like(image), hidden))

@@ -116,11 +116,14 @@ class NNFormerMAE(nn.Module):
             (B, C, D, H, W); only its hidden voxels are trained.
         """
         mask = self._checked(image, mask)
+        grid = quotient(image.shape[2:], self.target_size)
+        if self.sparse and bool(mask.all()):
+            # where a whole volume is hidden by cells, a patch of it may show nothing: then there is nothing to encode
+            return self.predictor(self.mask_token.expand(len(image), *grid, -1))
         tokens = self.fusion(self.encode(image, mask))
         if self.sparse:
             unit = quotient(self.cell_size, self.target_size)
             places = positions(visible_cells(mask), mask.shape[2:], unit)
-            grid = quotient(image.shape[2:], self.target_size)
             tokens = scatter(as_tokens(tokens, len(image)), places, grid, self.mask_token)
         return self.predictor(tokens)
 
