@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
+from .block_sparse import Cells, encode_cells
 from .resenc_unet import ResEncUNet
 from .sparse import encode_visible, masked_instance_norm
 
@@ -30,6 +31,9 @@ class Spark3D(nn.Module):
             Tab. 2a: a dense network on the masked image; it needs `tokens` and `densify` off.
         tokens: fill hidden positions with a learnt token per stage (Tab. 2a).
         densify: normalise and convolve the filled features (Tab. 2a).
+        execution: "auto" computes visible cells only where something is hidden (see `block_sparse`), "dense" computes
+            everything and masks it; the results are equal up to rounding.
+        checkpointing: keep less for the backward pass and compute it again: less memory, more time.
 
     Example:
         >>> net = Spark3D(ResEncUNet(1, 1, features=(8, 16), num_blocks=(1, 1), strides=(1, 2)), cell_size=(8, 8, 8))
@@ -46,9 +50,13 @@ class Spark3D(nn.Module):
         sparse: bool = True,
         tokens: bool = True,
         densify: bool = True,
+        execution: str = "auto",
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify)
+        check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify, checkpointing=checkpointing)
+        if execution not in ("auto", "dense"):
+            raise InputError(f"execution is {execution!r}; allowed are 'auto' and 'dense'")
         if not sparse and (tokens or densify):
             raise InputError(
                 "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"
@@ -69,6 +77,8 @@ class Spark3D(nn.Module):
                 )
         self.mask_input = mask_input
         self.sparse = sparse
+        self.execution = execution
+        self.checkpointing = checkpointing
         channels = list(network.encoder.output_channels)
         self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, c, 1, 1, 1)) for c in channels if tokens)
         for token in self.mask_tokens:
@@ -109,7 +119,13 @@ class Spark3D(nn.Module):
         if not self.sparse:
             return self.network.encoder(image)
         visible = self.visible_voxels(mask, image.shape[2:])
-        skips = encode_visible(self.network.encoder, image, visible)
+        if self.execution == "auto":
+            where = Cells(mask)
+            num_masked = sum(not self._coarser(stride) for stride in self.strides)
+            skips = encode_cells(self.network.encoder, image, where, num_masked, self.checkpointing)
+            skips = [where.scatter(skip) if s < num_masked else skip for s, skip in enumerate(skips)]
+        else:
+            skips = encode_visible(self.network.encoder, image, visible, self.checkpointing)
         return [self._fill(stage, skip, seen) for stage, (skip, seen) in enumerate(zip(skips, visible, strict=True))]
 
     def visible_voxels(self, mask: torch.Tensor, size: Sequence[int]) -> list[torch.Tensor]:
