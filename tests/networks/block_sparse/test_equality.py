@@ -5,7 +5,7 @@ import torch
 
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
-from scripts.networks.block_sparse import Cells, encode_cells
+from scripts.networks.block_sparse import Cells, decoder, encode_cells, upsampling
 from scripts.networks.sparse import encode_visible
 from scripts.pretraining.masks import expand_mask
 
@@ -60,6 +60,14 @@ def test_prediction_and_gradients_equal_the_dense_ones(options):
         assert (expected - sparse[2][name]).abs().max() < 1e-11 * scale, name
 
 
+@pytest.mark.parametrize("always", [True, False])
+@pytest.mark.parametrize("name", ["cells of the bottleneck", "flat strides", "stride of three", "no tokens", "neither"])
+def test_each_way_through_the_decoder_is_exact(monkeypatch, name, always):
+    monkeypatch.setattr(decoder, "_pays", lambda features, filling, where: always)
+    monkeypatch.setattr(upsampling, "_pays", lambda features, up, weight: always)
+    test_prediction_and_gradients_equal_the_dense_ones(CASES[name])
+
+
 @pytest.mark.parametrize("visible", [(0, 3), (12, 1), (1,)])
 def test_samples_that_show_nothing_everything_or_one_cell(visible):
     net, image, mask = case(**PLAIN, visible=visible)
@@ -93,6 +101,20 @@ def test_changing_hidden_voxels_leaves_the_encoder_bit_identical():
         torch.equal(a, b) for a, b in zip(*(encoded(net, x * ~hidden, mask) for x in (image, changed)), strict=True)
     )
     assert torch.equal(net(image, mask), net(changed, mask))
+
+
+def test_every_trained_parameter_gets_a_gradient_where_stages_are_unmasked_too():
+    net, image, mask = case(**CASES["cells finer than the bottleneck"])
+    net(image, mask).sum().backward()
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
+
+
+def test_deep_supervision_predicts_at_all_levels():
+    net, image, mask = case(**PLAIN)
+    net.network = ResEncUNet(2, 2, (4, 6, 8, 8), (1, 2, 1, 1), (1, 2, 2, 2), deep_supervision=True).double()
+    found = net(image, mask)
+    net.execution = "dense"
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(found, net(image, mask), strict=True))
 
 
 def test_a_dropped_channel_is_dropped_in_all_cells_of_a_sample():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 Shape = tuple[int, int, int]
+Slices = tuple[slice, slice, slice]
 
 
 class Cells:
@@ -65,6 +66,27 @@ class Cells:
             self._halos[key] = (copied, rows[copied])
         return self._halos[key]
 
+    def windows(self, size: Shape, margin: int) -> list[tuple[int, int, Slices, Slices]]:
+        """Return where each cell, wider by a margin on all sides, lies in a volume.
+
+        Args:
+            size: voxels (d, h, w) of a cell.
+            margin: voxels on each side.
+
+        Returns:
+            Per cell its number, its sample, the part of the volume it covers, and the part of it that is inside.
+        """
+        found = []
+        for number, (sample, *place) in enumerate(self.positions):
+            inside, covered = [], []
+            for p, cells, n in zip(place, self.grid, size, strict=True):
+                start = p * n - margin
+                first, last = max(0, start), min(cells * n, start + n + 2 * margin)
+                covered.append(slice(first, last))
+                inside.append(slice(first - start, last - start))
+            found.append((number, sample, (covered[0], covered[1], covered[2]), (inside[0], inside[1], inside[2])))
+        return found
+
     def gather(self, volume: torch.Tensor, halo: Sequence[int] = (0, 0, 0)) -> torch.Tensor:
         """Cut the cells out of a volume, with a halo of whatever surrounds them, hidden or not, and zero outside.
 
@@ -94,7 +116,8 @@ class Cells:
         """
         channels, size = cells.shape[1], cells.shape[2:]
         sides = [side for pair in zip(self.grid, size, strict=True) for side in pair]
-        volume = cells.new_zeros(len(self.counts), *sides, channels) + fill
+        volume = cells.new_zeros(len(self.counts), *sides, channels)
+        volume = volume + (fill.to(cells.dtype) if isinstance(fill, torch.Tensor) else fill)
         blocks = volume.permute(0, 1, 3, 5, 2, 4, 6, 7)
         blocks[self.index] = cells.permute(0, 2, 3, 4, 1)
         whole = [n * c for n, c in zip(self.grid, size, strict=True)]

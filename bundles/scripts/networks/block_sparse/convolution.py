@@ -39,8 +39,8 @@ def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor
 
 def _halo_of(conv: nn.Conv3d) -> tuple[Shape, Shape]:
     """Return the voxels that a cell needs before and behind it: none behind where a stride of two skips them."""
-    low = conv.padding
-    high = [max(0, k - s - p) for k, s, p in zip(conv.kernel_size, conv.stride, conv.padding, strict=True)]
+    low = [int(p) for p in conv.padding]
+    high = [max(0, k - s - p) for k, s, p in zip(conv.kernel_size, conv.stride, low, strict=True)]
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 

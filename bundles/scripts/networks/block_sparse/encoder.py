@@ -64,7 +64,7 @@ def _layer(layer: ConvDropoutNormReLU, features: torch.Tensor, where: Cells, fir
 
 
 def _convolve_image(conv: nn.Conv3d, image: torch.Tensor, where: Cells) -> torch.Tensor:
-    return F.conv3d(where.gather(image, conv.padding), conv.weight, conv.bias)
+    return F.conv3d(where.gather(image, [int(p) for p in conv.padding]), conv.weight, conv.bias)
 
 
 def _drop(dropout: nn.Dropout3d, features: torch.Tensor, where: Cells) -> torch.Tensor:
