@@ -62,7 +62,11 @@ def decode_cells(
 
 
 def _pays(features: torch.Tensor, filling: Filling, where: Cells | None) -> bool:
-    """Tell whether the cells' terms are clearly fewer voxels to convolve than the volume (measured: below 0.8)."""
+    """Tell whether the cells' terms are fewer voxels to convolve than the volume.
+
+    Measured on ResEnc-L at 96^3, forward and backward: 1.8x faster with 0.3 of the volume's voxels, 1.3x with 0.7,
+    equal with 1.1, 0.8x with 1.5.
+    """
     if where is None:
         return False
     size, reach = _size(features), filling.reach
@@ -71,7 +75,7 @@ def _pays(features: torch.Tensor, filling: Filling, where: Cells | None) -> bool
     theirs = len(widths) * len(where.counts)
     for cells, n in zip(where.grid, size, strict=True):
         theirs *= cells * n
-    return ours < 0.8 * theirs
+    return ours < theirs
 
 
 def _plain_level(
