@@ -84,6 +84,7 @@ def main(
         seconds = alternate(runs, repeats, device)
         dense = seconds.pop("dense")
         report[part] = {name: against(dense, values) for name, values in seconds.items()}
+        Path(output).write_text(json.dumps(report, indent=4) + "\n")  # a long run that is stopped leaves its first half
     report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
     report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
     Path(output).write_text(json.dumps(report, indent=4) + "\n")

@@ -112,7 +112,7 @@ class Spark3D(nn.Module):
             mask = torch.zeros(image.shape[0], 1, *grid, dtype=torch.bool, device=image.device)
         if self.mask_input:
             image = image * ~expand_mask(mask, image.shape[2:])
-        if self.sparse and self.execution == "auto":
+        if self.sparse and self._skips_hidden(mask):
             cells = self._encode_cells(image, mask)
             prediction: torch.Tensor = decode_cells(self.network.decoder, *cells, self.checkpointing)
         else:
@@ -123,13 +123,17 @@ class Spark3D(nn.Module):
         """Return the densified features (B, C_s, d, h, w) that the decoder takes, full resolution first."""
         if not self.sparse:
             return self.network.encoder(image)
-        if self.execution == "auto":
+        if self._skips_hidden(mask):
             stages, fillings, where, num_masked = self._encode_cells(image, mask)
             cells = [where if stage < num_masked else None for stage in range(len(stages))]
             return [f.volume(stage, seen) for f, stage, seen in zip(fillings, stages, cells, strict=True)]
         visible = self.visible_voxels(mask, image.shape[2:])
         skips = encode_visible(self.network.encoder, image, visible, self.checkpointing)
         return [self._fill(stage, skip, seen) for stage, (skip, seen) in enumerate(zip(skips, visible, strict=True))]
+
+    def _skips_hidden(self, mask: torch.Tensor) -> bool:
+        # estimates of memory have no values in the mask, and a trace must serve other masks than the one it saw
+        return self.execution == "auto" and not mask.is_meta and not torch.jit.is_tracing()
 
     def _encode_cells(
         self, image: torch.Tensor, mask: torch.Tensor

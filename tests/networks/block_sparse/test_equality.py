@@ -68,7 +68,7 @@ def test_each_way_through_the_decoder_is_exact(monkeypatch, name, always):
     test_prediction_and_gradients_equal_the_dense_ones(CASES[name])
 
 
-@pytest.mark.parametrize("visible", [(0, 3), (12, 1), (1,)])
+@pytest.mark.parametrize("visible", [(0, 3), (12, 1), (1,), (0, 0)])
 def test_samples_that_show_nothing_everything_or_one_cell(visible):
     net, image, mask = case(**PLAIN, visible=visible)
     net.execution = "dense"
@@ -154,3 +154,11 @@ def test_a_compiled_network_gives_the_same():
     found = torch.compile(net, backend="aot_eager")(image, mask)
     found.sum().backward()
     assert (found - expected).abs().max() < 1e-5
+
+
+def test_a_trace_serves_other_masks_and_is_saved(tmp_path):
+    net, image, mask = case(**PLAIN, dtype=torch.float)
+    torch.jit.trace(net.eval(), (image, mask), check_trace=False).save(str(tmp_path / "traced.pt"))
+    traced, other = torch.jit.load(str(tmp_path / "traced.pt")), mask.flip(0)
+    with torch.no_grad():
+        assert (traced(image, other) - net(image, other)).abs().max() < 1e-5

@@ -34,4 +34,4 @@ def normalize(
         for part in features.split(list(counts))
         if len(part)
     ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts or [features])
