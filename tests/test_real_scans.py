@@ -78,10 +78,9 @@ def glioma(real_data, tmp_path, card):
 )
 def test_train_evaluate_and_segment_the_whole_scan(run_bundle, request, card, tmp_path, bundle, data):
     dataset_dir, scan = request.getfixturevalue(data)
-    knobs = {"ckpt_dir": tmp_path / "models", "patch_size": "[32,32,32]"}
+    knobs = {"ckpt_dir": tmp_path / "models", "patch_size": "[48,48,48]"}
     run_bundle(bundle, ["train", "tiny"], dataset_dir=dataset_dir, output_dir=tmp_path / "out", **knobs)
     run_bundle(bundle, ["train", "evaluate", "tiny"], dataset_dir=dataset_dir, output_dir=tmp_path / "scores", **knobs)
-    knobs["patch_size"] = "[64,64,64]"
     run_bundle(bundle, ["inference", "tiny"], dataset_dir=scan, output_dir=tmp_path / "masks", **knobs)
     dataset = card(bundle)["dataset"]
     classes = dataset.get("regions") or dataset["labels"].keys() - {"background"}
