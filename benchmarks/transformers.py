@@ -1,0 +1,141 @@
+"""What hiding patches saves in a transformer's encoder: `python -m benchmarks.transformers --output costs.json`.
+
+A ViT-B/16 on patches of 96^3 voxels against the same with nothing hidden, and an nnFormer in its tumour geometry
+(128^3) in mode "sparse" against "dense"; one process, equal weights, alternating runs. On a GPU: `--device cuda`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fire
+import numpy as np
+import torch
+from torch import nn
+
+from scripts.errors import plain_errors
+from scripts.networks import NNFormer, NNFormerMAE, ViTMAE
+from scripts.pretraining.masks import cell_grid, draw_mask
+
+from .pairs import against, alternate
+
+Pass = Callable[[], torch.Tensor]
+
+
+def main(
+    output: str,
+    ratio: float = 0.75,
+    hidden_size: int = 768,
+    embed_dim: int = 96,
+    batch_size: int = 1,
+    repeats: int = 5,
+    device: str = "cpu",
+) -> None:
+    """Measure forward and backward of both encoders, print and write JSON.
+
+    Args:
+        output: file to write.
+        ratio: share of hidden cells.
+        hidden_size: of the ViT.
+        embed_dim: of the nnFormer.
+        batch_size: patches per step.
+        repeats: rounds that count.
+        device: "cpu" (float32) or "cuda" (bf16 autocast).
+    """
+    report: dict[str, Any] = {
+        "ratio": ratio,
+        "batch_size": batch_size,
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "repeats": repeats,
+    }
+    encoders = {
+        f"ViT of {hidden_size} channels, 96^3": vit_passes(ratio, hidden_size, batch_size, device),
+        f"nnFormer of embedding {embed_dim}, 128^3": nnformer_passes(ratio, embed_dim, batch_size, device),
+    }
+    for name, (encoder, masked, reference) in encoders.items():
+        runs: dict[str, Callable[[], object]] = {
+            "reference": partial(backward, reference),
+            "masked": partial(backward, masked),
+        }
+        seconds = alternate(runs, repeats, device)
+        kept = saved_bytes(masked, encoder) / saved_bytes(reference, encoder)
+        report[name] = against(seconds["reference"], seconds["masked"]) | {"memory_for_backward": round(kept, 3)}
+        print(name, report[name])
+    Path(output).write_text(json.dumps(report, indent=4) + "\n")
+
+
+def vit_passes(ratio: float, hidden_size: int, batch_size: int, device: str) -> tuple[nn.Module, Pass, Pass]:
+    """Return the ViT encoder and its forward pass with a share of the patches hidden, and with none."""
+    torch.manual_seed(0)
+    net = ViTMAE(1, (96, 96, 96), hidden_size=hidden_size).to(device)
+    image, mask = example((96, 96, 96), net.cell_size, ratio, batch_size, device)
+    some, everything = net.visible_patches(mask), net.visible_patches(torch.zeros_like(mask))
+    return (
+        net.encoder,
+        partial(encoded, lambda: net.encoder(image, some)),
+        partial(encoded, lambda: net.encoder(image, everything)),
+    )
+
+
+def nnformer_passes(ratio: float, embed_dim: int, batch_size: int, device: str) -> tuple[nn.Module, Pass, Pass]:
+    """Return the nnFormer encoder and its forward pass on visible units alone, and on everything."""
+    torch.manual_seed(0)
+    network = NNFormer.tumour(1, 1, embed_dim=embed_dim, drop_path=0.0)
+    sparse, dense = (NNFormerMAE(network, mode).to(device) for mode in ("sparse", "dense"))
+    image, mask = example((128, 128, 128), sparse.cell_size, ratio, batch_size, device)
+    return (
+        network.encoder,
+        partial(encoded, lambda: sparse.encode(image, mask)),
+        partial(encoded, lambda: dense.encode(image, mask)),
+    )
+
+
+def example(
+    size: tuple[int, ...], cell_size: tuple[int, ...], ratio: float, batch_size: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a random image (B, 1, D, H, W) and its mask."""
+    rng = np.random.default_rng(0)
+    mask = torch.stack([draw_mask(cell_grid(size, cell_size), ratio, rng) for _ in range(batch_size)])
+    return torch.randn(batch_size, 1, *size, device=device), mask.to(device)
+
+
+def encoded(run: Callable[[], torch.Tensor | list[torch.Tensor]]) -> torch.Tensor:
+    """Run an encoder and reduce what it returns to one number."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
+        features = run()
+    return torch.stack(
+        [f.float().square().mean() for f in (features if isinstance(features, list) else [features])]
+    ).sum()
+
+
+def backward(run: Pass) -> None:
+    """Run forward and backward."""
+    run().backward()
+
+
+def saved_bytes(run: Pass, encoder: nn.Module) -> int:
+    """Return how much a forward pass keeps for its backward pass, weights aside; what is kept twice counts once."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run()
+    return sum(kept.values())
+
+
+if __name__ == "__main__":
+    plain_errors()
+    fire.Fire(main)

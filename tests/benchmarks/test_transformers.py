@@ -1,0 +1,22 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.transformers import main, saved_bytes
+
+
+def test_what_is_kept_counts_once_and_without_weights():
+    layer = nn.Linear(4, 6, bias=False)
+    x = torch.randn(3, 4, requires_grad=True)
+    # the linear map keeps its input (3 x 4), the square its own (3 x 6), float32
+    assert saved_bytes(lambda: layer(x).square().sum(), layer) == 4 * (3 * 4 + 3 * 6)
+
+
+@pytest.mark.slow
+def test_hiding_three_quarters_keeps_about_a_quarter(tmp_path):
+    main(str(tmp_path / "found.json"), hidden_size=24, embed_dim=24, repeats=1)
+    found = json.loads((tmp_path / "found.json").read_text())
+    for name in ("ViT of 24 channels, 96^3", "nnFormer of embedding 24, 128^3"):
+        assert 0.2 < found[name]["memory_for_backward"] < 0.3 and found[name]["times_faster"] > 1
