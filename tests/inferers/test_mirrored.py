@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
 from scripts.inferers import MirroredSlidingWindowInferer
@@ -38,3 +39,79 @@ def test_a_mirrored_image_gives_the_mirrored_prediction(network):
     image = torch.randn(1, 1, 8, 8, 8)
     inferer = MirroredSlidingWindowInferer(mirror_axes=(0, 1, 2), roi_size=(8, 8, 8))
     torch.testing.assert_close(inferer(image.flip(2, 4), network), inferer(image, network).flip(2, 4))
+
+
+@pytest.mark.parametrize("mode", ["gaussian", "constant"])
+@pytest.mark.parametrize("value", [0.0, -1.25])
+@torch.no_grad()
+def test_windows_of_air_are_predicted_once_and_nothing_changes(network, mode, value):
+    image = torch.full((2, 1, 24, 16, 20), value)
+    image[0, :, 3:7, 3:7, 12:] = torch.randn(1, 4, 4, 8)
+    image[1, :, 20:, 4:12, 1:3] = torch.randn(1, 4, 8, 2)
+    seen = []
+
+    def counted(windows):
+        seen.extend(windows)
+        return network(windows)
+
+    options = {"roi_size": (8, 8, 8), "sw_batch_size": 3, "overlap": 0.5, "mode": mode}
+    result = MirroredSlidingWindowInferer(**options)(image, counted)
+    torch.testing.assert_close(result, SlidingWindowInferer(**options)(image, network), atol=1e-5, rtol=1e-5)
+    assert sum(int((window == value).all()) for window in seen) == 2  # one per sample, of 5 * 3 * 4 windows each
+    assert len(seen) < 50
+
+
+@torch.no_grad()
+def test_air_of_other_values_is_predicted_for_each():
+    """Two channels, of which one tells the windows apart."""
+    image = torch.zeros(1, 2, 16, 8, 8)
+    image[:, 1, 8:] = 3
+    result = MirroredSlidingWindowInferer(roi_size=(8, 8, 8), overlap=0)(image, lambda x: x * 2)
+    assert torch.equal(result, image * 2)
+
+
+@torch.no_grad()
+def test_large_logits_are_half_as_large(network):
+    image = torch.randn(1, 1, 16, 12, 10)
+    options = {"roi_size": (8, 8, 8), "overlap": 0.5, "mode": "gaussian"}
+    half = MirroredSlidingWindowInferer(half_above_gib=0, **options)(image, network)
+    single = MirroredSlidingWindowInferer(**options)(image, network)
+    assert half.dtype == torch.float16 and single.dtype == torch.float32
+    torch.testing.assert_close(half.float(), single, atol=3e-3, rtol=3e-3)
+
+
+@torch.no_grad()
+def test_where_memory_does_not_suffice_fewer_windows_go_at_once(network):
+    image, sizes = torch.randn(1, 1, 16, 16, 16), []
+
+    def small(windows):
+        sizes.append(len(windows))
+        if len(windows) > 2:
+            raise torch.OutOfMemoryError
+        return network(windows)
+
+    options = {"roi_size": (8, 8, 8), "overlap": 0.5, "mode": "gaussian"}
+    result = MirroredSlidingWindowInferer(sw_batch_size=9, **options)(image, small)
+    torch.testing.assert_close(result, SlidingWindowInferer(**options)(image, network), atol=1e-5, rtol=1e-5)
+    assert sizes[:3] == [9, 4, 2] and set(sizes[3:]) <= {1, 2}
+
+    def none(windows):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        MirroredSlidingWindowInferer(**options)(image, none)
+
+
+@torch.no_grad()
+def test_what_monai_knows_of_the_image_stays(network):
+    image = MetaTensor(torch.randn(1, 1, 8, 8, 9), affine=torch.diag(torch.tensor([2.0, 1, 1, 1])))
+    result = MirroredSlidingWindowInferer(roi_size=(8, 8, 8))(image, network)
+    assert isinstance(result, MetaTensor) and torch.equal(result.affine, image.affine) and result.shape[1] == 2
+
+
+@torch.no_grad()
+def test_slices_work_as_well():
+    network = torch.nn.Conv2d(1, 2, 3, padding=1)
+    image, options = torch.randn(1, 1, 20, 7), {"roi_size": (8, 8), "overlap": 0.25, "mode": "gaussian"}
+    result = MirroredSlidingWindowInferer(**options)(image, network)
+    torch.testing.assert_close(result, SlidingWindowInferer(**options)(image, network), atol=1e-5, rtol=1e-5)

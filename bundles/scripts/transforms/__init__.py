@@ -2,15 +2,16 @@
 
 from .crop import is_body, is_nonzero
 from .foreground import ForegroundVoxelsd
+from .inverted_labels import InvertedLabelsd
 from .load_xray import LoadXrayd
 from .pad import PadEndd
-from .regions import LabelsOfRegionsd, RegionTargetsd
+from .regions import RegionTargetsd
 from .resample import Resampled
 from .resized_crop import RandResizedCropd
 
 __all__ = [
     "ForegroundVoxelsd",
-    "LabelsOfRegionsd",
+    "InvertedLabelsd",
     "LoadXrayd",
     "PadEndd",
     "RandResizedCropd",

@@ -9,8 +9,6 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from ..errors import InputError
-
 
 class RegionTargetsd(MapTransform):
     """Turn a map of label values into one channel of 0 and 1 per region.
@@ -29,33 +27,4 @@ class RegionTargetsd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = torch.cat([torch.isin(d[key], values.to(d[key])) for values in self.values]).float()
-        return d
-
-
-class LabelsOfRegionsd(MapTransform):
-    """Turn one channel of probabilities per region into one map of label values, for readers that know only those.
-
-    Args:
-        keys: of the probabilities (regions, D, H, W).
-        regions_class_order: the value to write where the probability of the first, second, ... region exceeds one
-            half; later regions overwrite earlier ones, so that inner ones come last.
-    """
-
-    def __init__(self, keys: KeysCollection, regions_class_order: Sequence[int]) -> None:
-        super().__init__(keys)
-        self.order = list(regions_class_order)
-
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
-        """Replace the probabilities by (1, D, H, W)."""
-        d = dict(data)
-        for key in self.key_iterator(d):
-            if len(d[key]) != len(self.order):
-                raise InputError(
-                    f"regions_class_order {self.order} has {len(self.order)} values for the network's {len(d[key])} "
-                    "regions: give one value per region"
-                )
-            labels = torch.zeros_like(d[key][:1])
-            for value, probability in zip(self.order, d[key], strict=True):
-                labels[0][probability > 0.5] = value
-            d[key] = labels
         return d
