@@ -1,0 +1,29 @@
+"""Memory of segmenting many classes, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [(0.8, 0.8, 2.0), (1.0, 1.0, 2.0)])
+def test_many_classes_need_their_logits_once_and_little_else(tmp_path, target):
+    size, classes, patch = (192, 192, 96), 31, 64
+    knobs = {"size": size, "classes": classes, "patch_size": (patch,) * 3, "target": target, "half_above_gib": 0.01}
+    arguments = [f"--{name}={value}" for name, value in {"output": tmp_path / "report.json", **knobs}.items()]
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.inference", *arguments], cwd=ROOT, check=True, capture_output=True
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    voxels = size[0] * size[1] * size[2]
+    logits, single, window = 2 * classes * voxels, 4 * voxels, 4 * classes * patch**3
+    # half-precision logits, a dozen volumes of one class (two of them in double precision), a few windows;
+    # softmax, inversion and argmax of everything at once take 12 * classes * voxels bytes and more
+    bound = logits + 16 * single + 3 * window
+    assert bound < 12 * classes * voxels / 2
+    assert (report["peak_gib"] - report["gib_before"]) * 2**30 < bound and report["labels"] > 2
