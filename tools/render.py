@@ -162,7 +162,9 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
     networks = {path.stem for path in (root / "tools" / "templates" / card["template"] / "networks").glob("*.json")}
     clash = sorted(set(card.get("presets", {})) & {"metadata", *networks, *COMPLETE, *OVERLAYS})
     if clash:
-        raise InputError(f"card {name}: preset name {', '.join(clash)} is taken by a workflow or a network: choose another")
+        raise InputError(
+            f"card {name}: preset name {', '.join(clash)} is taken by a workflow or a network: choose another"
+        )
     if card["name"] != name:
         raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
     if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
