@@ -11,9 +11,9 @@ from .render import ROOT
 Knobs = dict[str, object]
 
 
-def tool_command(module: str, output_dir: Path) -> list[str]:
-    """Return the command that runs one of the project's tools on a folder."""
-    return [*_python(), module, "--output_dir", shown(output_dir)]
+def tool_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of the project's tools."""
+    return [*_python(), module, *arguments]
 
 
 def bundle_command(bundle: str, configs: list[str], knobs: Knobs) -> list[str]:

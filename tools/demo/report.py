@@ -18,12 +18,13 @@ from scripts.files import write_atomically
 from ..commands import shown
 from ..curves import read_curves
 from ..facts import read_environment
+from ..held_out import evaluated_cases
 from ..pages import page_templates, save_figure
 from . import figures
 from .commands import commands_run, commands_to_go_on
 from .results import read_json, read_steps, read_volume
 from .settings import PRETRAINS_ON_DATA, Settings, segmentation_cases, segmentation_config
-from .steps import data_folders, evaluated_cases
+from .steps import data_folders
 from .tables import compare_arms, reconstruction_words, segmentation_rows, segmentation_summary
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.data.scans import find_scans
 from scripts.data.splits import split_cases
 from scripts.files import save_json
 
-from ..commands import Knobs, bundle_command, tool_command
+from ..commands import Knobs, bundle_command, shown, tool_command
+from ..held_out import evaluated_cases, list_held_out
 from .settings import PRETRAIN, SEGMENT, Settings, segmentation_cases, segmentation_config
 
 SEED = 0
@@ -49,8 +48,8 @@ def make_steps(settings: Settings, out: Path) -> list[Step]:
     Returns:
         The steps; commands name paths inside the project relative to it.
     """
-    generate = tool_command("tools.phantoms", out / "data")
-    report = tool_command("tools.demo.report", out)
+    generate = tool_command("tools.phantoms", "--output_dir", shown(out / "data"))
+    report = tool_command("tools.demo.report", "--output_dir", shown(out))
     return [
         *([] if settings.data else [Step("phantoms", "generate brain-like phantoms", generate, out / "data")]),
         *_pretraining(settings, out),
@@ -118,11 +117,6 @@ def data_folders(settings: Settings, out: Path) -> tuple[Path, Path]:
     return Path(settings.data), Path(settings.unlabelled or out / "inputs" / "unlabelled.json")
 
 
-def evaluated_cases(report: Path) -> list[str]:
-    """List the cases of an evaluation's JSON in order."""
-    return list(dict.fromkeys(row["case"] for row in json.loads(report.read_text())["cases"]))
-
-
 def list_unlabelled(target: Path, data: Path) -> None:
     """Write the data list of all images but the test cases', which the segmentation bundle's split holds out."""
     config = segmentation_config()
@@ -132,9 +126,8 @@ def list_unlabelled(target: Path, data: Path) -> None:
 
 def list_scans(out: Path, unlabelled: Path) -> None:
     """Write the data list of the first held-out scans, `inputs/scans.json`."""
-    images = {scan["case"]: scan["image"] for scan in find_scans(unlabelled, mixed_dicom=True)}
-    cases = evaluated_cases(out / "pretrain_evaluation" / "reconstruction.json")[:SHOWN_SCANS]
-    save_json([{"image": images[case]} for case in cases], out / "inputs" / "scans.json")
+    report = out / "pretrain_evaluation" / "reconstruction.json"
+    list_held_out(report, unlabelled, SHOWN_SCANS, out / "inputs" / "scans.json")
 
 
 def list_images(out: Path, data: Path) -> None:
