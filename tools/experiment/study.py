@@ -9,6 +9,8 @@ from typing import Any
 
 from scripts.errors import InputError
 
+from ..commands import shown
+
 SELF = "self"  # the name under which the training images themselves are the unlabelled scans
 MATCHES = ("steps", "flops", "seconds")
 KEYS = {
@@ -26,6 +28,7 @@ class Study:
 
     Attributes:
         name: that of its file.
+        file: its path, for the commands that repeat it.
         title: what it asks.
         source: the table or section of a paper that it repeats, if any.
         datasets: name to `bundle`, `folder` below the data folder, `knobs`.
@@ -46,6 +49,7 @@ class Study:
     """
 
     name: str
+    file: str
     title: str
     datasets: dict[str, dict[str, Any]]
     networks: dict[str, dict[str, Any]]
@@ -69,10 +73,10 @@ def read_study(path: str | Path) -> Study:
         InputError: no such file, no JSON, or an entry that is unknown, missing or contradicts another.
     """
     content = _read(Path(path))
-    known = {entry.name for entry in fields(Study)} - {"name"}
+    known = {entry.name for entry in fields(Study)} - {"name", "file"}
     _refuse(path, "", content, known)
     try:
-        study = Study(name=Path(path).stem, **content)
+        study = Study(name=Path(path).stem, file=shown(Path(path).resolve()), **content)
     except TypeError as error:
         raise InputError(f"{path} is incomplete: {str(error).split(') ')[-1]}; see docs/experiments.md") from error
     _check(study, path)
