@@ -119,13 +119,18 @@ def case_scores(record: Record, metric: str) -> dict[str, float]:
     return {case: float(np.mean(scores)) for case, scores in values.items()}
 
 
+def shared_seeds(arms: list[Arm]) -> list[tuple[int, int]]:
+    """Return the seeds and folds that all of some arms have been run with."""
+    return sorted(set.intersection(*(set(arm.runs) for arm in arms)))
+
+
 def score_table(arms: list[Arm], metric: str) -> list[Scores]:
     """Return one (seeds, cases) array per arm, of the seeds and cases that all of them have.
 
     Raises:
         InputError: they share none.
     """
-    seeds = sorted(set.intersection(*(set(arm.runs) for arm in arms)))
+    seeds = shared_seeds(arms)
     scores = [[case_scores(arm.runs[seed], metric) for seed in seeds] for arm in arms]
     if not seeds:
         raise InputError(f"{arms[0].label} and {arms[-1].label} share no seed: run the same seeds of both")
