@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.miniatures import make_miniature
 from tools.phantoms import make_phantoms
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +17,34 @@ def phantoms(tmp_path_factory):
     """Generated scans: `unlabelled/` and `labelled/` in MSD layout."""
     folder = tmp_path_factory.mktemp("data") / "phantoms"
     make_phantoms(str(folder), num_unlabelled=6, num_labelled=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def card():
+    """Return a function that reads a bundle's card."""
+    return lambda name: json.loads((ROOT / "bundles" / name / "card.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def labelled(phantoms, card, tmp_path_factory):
+    """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
+    made = {"hippocampus_segmentation": phantoms / "labelled"}
+
+    def data(name):
+        if name not in made:
+            made[name] = make_miniature(tmp_path_factory.mktemp(name), card(name))
+        return made[name]
+
+    return data
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return the folder of real images, or skip."""
+    folder = Path(os.environ.get("MAE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real images here (environment variable MAE_DATA)")
     return folder
 
 

@@ -69,7 +69,9 @@ def test_labels_and_channels_agree_everywhere(bundle: Path) -> None:
         assert content["channels"] == list(formats["inputs"]["image"]["channel_def"].values())
         if "labels" in content:
             defined = formats["outputs"]["pred"]["channel_def"]
-            assert content["labels"] == {name: int(index) for index, name in defined.items()}
+            assert list(content.get("regions", content["labels"])) == list(defined.values())
+            assert list(content["labels"].values()) == list(range(len(content["labels"])))
+            assert sorted(content.get("regions_class_order", [])) == [*range(1, 1 + len(content.get("regions", [])))]
             assert content["network_def"]["out_channels"] == len(defined)
             assert content["network_def"]["in_channels"] == len(content["channels"])
 
@@ -100,6 +102,13 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
 @every_bundle
 def test_monai_accepts_the_logging_file(bundle: Path) -> None:
     assert "sys.stdout" in _reject_executable_logging_config(str(bundle / "configs" / "logging.conf"))
+
+
+@every_bundle
+def test_a_split_names_every_case_of_one_dataset_once(bundle: Path) -> None:
+    lists = [json.loads(path.read_text()) for path in sorted(bundle.glob("splits/*.json"))]
+    assert all(len({*one["train"], *one["test"]}) == len(one["train"]) + len(one["test"]) for one in lists)
+    assert all({*one["train"], *one["test"]} == {*lists[0]["train"], *lists[0]["test"]} for one in lists)
 
 
 @every_bundle

@@ -10,7 +10,12 @@ import torch
 from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-BUNDLES = {"spark3d_pretrain": "unlabelled", "hippocampus_segmentation": "labelled"}
+BUNDLES = {
+    "spark3d_pretrain": "unlabelled",
+    "vit_mae_pretrain": "unlabelled",
+    "nnformer_mae_pretrain": "unlabelled",
+    "hippocampus_segmentation": "labelled",
+}
 
 
 def losses(folder):

@@ -16,7 +16,7 @@ from scripts.errors import InputError, plain_errors
 from .render import ROOT, differences, names_of, to_json, write
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
-CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "models/model.pt", "models/model.ts")
+CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "splits", "models/model.pt", "models/model.ts")
 
 
 def check(name: str, root: Path = ROOT) -> str:

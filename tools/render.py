@@ -3,7 +3,9 @@
 A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
-- `dataset`: the data in the terms of nnU-Net's dataset.json;
+- `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
+  network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+- `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
   need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
 - `common`: MONAI overlay of both `train` and `inference`;
@@ -32,8 +34,9 @@ from scripts.files import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
+LABELLED = ("segmentation", "classification")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("network", "networks", "common", "metadata", "presets", *COMPLETE, *OVERLAYS)
+OPTIONAL = ("network", "networks", "common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -53,13 +56,15 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     templates = root / "tools" / "templates"
     template = templates / card["template"]
     derived = ids_of_dataset(card)
+    variant = json.loads((template / "regions.json").read_text()) if "regions" in card["dataset"] else {}
     networks = networks_of(card, template)
     default = networks.pop(card.get("network", ""), {})
     configs: dict[str, dict[str, Any]] = {}
     for workflow in COMPLETE:
         base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
         network = {id_: value for id_, value in default.items() if id_ in base}  # inference has no optimiser
-        layers = [network, card.get("common", {}), derived[workflow], card.get(workflow, {})]
+        layers = [part.get(section, {}) for part in (variant, card) for section in ("common", workflow)]
+        layers = [network, *layers[:3], derived[workflow], *layers[3:]]
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
     for workflow in OVERLAYS:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
@@ -76,30 +81,34 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
 
     files = {f"configs/{config}.json": to_json(content) for config, content in configs.items()}
     files["configs/logging.conf"] = (templates / "common" / "logging.conf").read_text()
+    files |= {f"splits/{split}.json": to_json(content) for split, content in card.get("splits", {}).items()}
     files["LICENSE"] = (templates / "common" / "LICENSE").read_text()
     files["docs/data_license.txt"] = card["dataset"]["licence_text"].strip() + "\n"
     files["docs/README.md"] = model_card(card, configs, list(networks), templates)
     return dict(sorted(files.items()))
 
 
-def with_copies(base: dict[str, Any], template: Path) -> dict[str, Any]:
-    """Replace top-level macros such as `%train.json::network_def` by what they name in the template.
+def with_copies(base: Any, template: Path) -> Any:
+    """Replace macros such as `%train.json::network_def` by what they name, in this template or another's file.
 
     MONAI would look for the file in the current directory, and MONAI Label reads a single file.
 
     Args:
-        base: a template's config.
-        template: its folder.
+        base: a template's config, or a part of it.
+        template: its folder, from where paths count.
 
     Returns:
         The config without macros to other files.
     """
-    copied = dict(base)
-    for key, value in base.items():
-        if isinstance(value, str) and value.startswith("%") and "::" in value:
-            file, _, source = value[1:].partition("::")
-            copied[key] = ConfigParser(ConfigParser.load_config_file(template / file))[source]
-    return copied
+    if isinstance(base, dict):
+        return {key: with_copies(value, template) for key, value in base.items()}
+    if isinstance(base, list):
+        return [with_copies(value, template) for value in base]
+    if not (isinstance(base, str) and base.startswith("%") and "::" in base):
+        return base
+    file, _, source = base[1:].partition("::")
+    path = template / file
+    return with_copies(ConfigParser(ConfigParser.load_config_file(path))[source], path.parent)
 
 
 def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any]]:
@@ -162,9 +171,8 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
     networks = {path.stem for path in (root / "tools" / "templates" / card["template"] / "networks").glob("*.json")}
     clash = sorted(set(card.get("presets", {})) & {"metadata", *networks, *COMPLETE, *OVERLAYS})
     if clash:
-        raise InputError(
-            f"card {name}: preset name {', '.join(clash)} is taken by a workflow or a network: choose another"
-        )
+        taken = ", ".join(clash)
+        raise InputError(f"card {name}: preset name {taken} is taken by a workflow or a network: choose another")
     if card["name"] != name:
         raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
     if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
@@ -252,16 +260,20 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
     channels = [name for _, name in numbered(card, {int(k): v for k, v in card["dataset"]["channel_names"].items()})]
     ids: dict[str, Any] = {"channels": channels}
     metadata: dict[str, Any] = {"name": card["title"]}
-    if card["template"] == "segmentation":
+    if card["template"] in LABELLED:
         labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
         ids["labels"] = {name: index for index, name in labels}
         ids["network_def#in_channels"] = len(channels)
-        ids["network_def#out_channels"] = len(labels)
+        outputs = dict(labels)
+        if "regions" in card["dataset"]:
+            ids |= {key: card["dataset"][key] for key in ("regions", "regions_class_order")}
+            outputs = dict(enumerate(ids["regions"]))
+        ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
         metadata[f"{image}#num_channels"] = len(channels)
         metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
-        metadata[f"{pred}#num_channels"] = len(labels)
-        metadata[f"{pred}#channel_def"] = {str(index): label for index, label in labels}
+        metadata[f"{pred}#num_channels"] = len(outputs)
+        metadata[f"{pred}#channel_def"] = {str(index): name for index, name in outputs.items()}
     return {"train": ids, "inference": ids, "metadata": metadata}
 
 
@@ -393,8 +405,8 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         root: project folder.
 
     Returns:
-        Every path inside the bundle that is missing or stale, with the text it should have; None for a config that no
-        card asks for any more (such as a preset taken out) and for the link `scripts`.
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
+        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -402,7 +414,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
     for path, text in files.items():
         if not (bundle / path).is_file() or (bundle / path).read_text() != text:
             wrong[path] = text
-    present = sorted(path.relative_to(bundle).as_posix() for path in bundle.glob("configs/*.json"))
+    present = sorted(
+        path.relative_to(bundle).as_posix()
+        for folder in ("configs", "splits")
+        for path in bundle.glob(f"{folder}/*.json")
+    )
     wrong |= dict.fromkeys(path for path in present if path not in files)
     if not (bundle / "scripts").is_symlink():
         wrong["scripts"] = None

@@ -9,25 +9,27 @@ PLANES = ("sagittal", "coronal", "axial")
 
 
 def reconstruction_figure(image: np.ndarray, hidden: np.ndarray, reconstruction: np.ndarray, title: str = "") -> Figure:
-    """Show original, masked and reconstructed volume in three planes through the middle.
+    """Show original, masked and reconstructed image, a volume in three planes through the middle.
 
     Args:
-        image: (D, H, W), axes to right, anterior, superior.
-        hidden: (D, H, W), bool, True = hidden.
-        reconstruction: (D, H, W).
+        image: (D, H, W), axes to right, anterior, superior; or (H, W), rows from above.
+        hidden: of the image's shape, bool, True = hidden.
+        reconstruction: of the image's shape.
         title: above the picture.
 
     Returns:
-        A figure of three rows (planes) and three columns.
+        A figure of three columns, and three rows (planes) or one.
     """
     low, high = np.percentile(image, (1, 99))
-    volumes = {"original": image, "masked": np.where(hidden, np.nan, image), "reconstruction": reconstruction}
-    figure = Figure(figsize=(7.5, 7.8), layout="constrained")
-    for row, plane in enumerate(PLANES):
-        for column, (name, volume) in enumerate(volumes.items()):
-            axes = figure.add_subplot(3, 3, 3 * row + column + 1)
+    images = {"original": image, "masked": np.where(hidden, np.nan, image), "reconstruction": reconstruction}
+    planes = PLANES if image.ndim == 3 else ("",)
+    figure = Figure(figsize=(7.5, 2.5 * len(planes) + 0.3), layout="constrained")
+    for row, plane in enumerate(planes):
+        for column, (name, values) in enumerate(images.items()):
+            axes = figure.add_subplot(len(planes), 3, 3 * row + column + 1)
             axes.set_facecolor("#3b6ea5")
-            axes.imshow(middle_slice(volume, row).T, cmap="gray", vmin=low, vmax=high, origin="lower")
+            shown = middle_slice(values, row).T[::-1] if image.ndim == 3 else values
+            axes.imshow(shown, cmap="gray", vmin=low, vmax=high)
             axes.set(xticks=[], yticks=[], title=name if row == 0 else "", ylabel=plane if column == 0 else "")
     figure.suptitle(title)
     return figure

@@ -1,17 +1,12 @@
-"""Scans on disk for the tests of this folder: generated ones, and real ones where there are some."""
+"""Generated scans on disk for the tests of this folder."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -62,12 +57,3 @@ def write_dicom(volume):
         return str(folder)
 
     return write
-
-
-@pytest.fixture
-def real_data():
-    """Return the folder of real images, or skip."""
-    folder = Path(os.environ.get("MAE_DATA", PROJECT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip("no real images here (environment variable MAE_DATA)")
-    return folder

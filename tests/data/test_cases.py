@@ -63,8 +63,8 @@ class Dataset:
     def label(self, case, data=None, **space):
         self.write(self.label_path(case), self.volume(*SHAPE) % 3 if data is None else data, **space)
 
-    def cases(self, labels=LABELS, account=None):
-        return labelled_cases(self.root, labels, self.channels, account)
+    def cases(self, labels=LABELS, account=None, regions=None):
+        return labelled_cases(self.root, labels, self.channels, account, regions)
 
     def error(self, **arguments):
         with pytest.raises(InputError) as error:
@@ -194,6 +194,29 @@ def test_regions_are_refused(dataset):
     data.content["labels"]["whole"] = [1, 2]
     data.save()
     assert "label whole of [1, 2]" in data.error()
+
+
+REGIONS = {"whole": [1, 2], "back": 2}
+
+
+@pytest.mark.parametrize("stated", [{}, {"Whole": [2, 1], "back": 2}])
+def test_a_bundle_with_regions_takes_plain_labels_and_the_same_regions(dataset, stated):
+    data = dataset(nnunet=True)
+    data.content["labels"] = {"background": 0, **stated} if stated else data.content["labels"]
+    data.save()
+    assert len(data.cases(regions=REGIONS)) == 3
+
+
+@pytest.mark.parametrize("stated", [{"whole": [1, 2], "back": 1}, {"whole": [1, 2]}, {"whole": ["1", 2]}])
+def test_other_regions(dataset, stated):
+    data = dataset(nnunet=True)
+    data.content["labels"] = {"background": 0, **stated}
+    data.save()
+    assert "has the label" in data.error(regions=REGIONS)
+
+
+def test_regions_of_unknown_values(dataset):
+    assert "have the values [4], allowed are" in dataset().error(regions={"core": [1, 4]})
 
 
 def test_other_number_of_channels_and_other_labels_in_one_line(dataset):

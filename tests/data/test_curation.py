@@ -103,7 +103,8 @@ def test_unreadable(tmp_path, scans, write_dicom):
 
 def test_channel_files_are_one_scan(tmp_path, scans):
     image = [scans("one"), scans("two")]
-    assert curate([{"case": "x", "image": image}], tmp_path / "a.csv", min_file_kb=0)[0]["image"] == image
+    kept = curate([{"case": "x", "image": image}], tmp_path / "a.csv", min_file_kb=0, num_channels=2)
+    assert kept[0]["image"] == image
 
 
 def test_result_carries_stamps_and_everything_given(tmp_path, scans):

@@ -1,5 +1,6 @@
 """Parts must not share a patient, must cover everything, and must not move when something unrelated changes."""
 
+import json
 import logging
 
 import pytest
@@ -101,6 +102,63 @@ def test_counts_are_logged(caplog):
 def test_impossible_wishes(wish, message):
     with pytest.raises(InputError, match=message):
         split_cases(CASES, **wish)
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Return a function that writes a list of the cases' parts and divides the cases by it."""
+
+    def divide(train, test, cases=CASES, **wish):
+        (tmp_path / "paper.json").write_text(json.dumps({"train": _names(train), "test": _names(test)}))
+        return split_cases(cases, **{"split": "paper", "splits_dir": tmp_path, **wish})
+
+    return divide
+
+
+def test_a_list_names_the_test_part_and_folds_the_rest(lists):
+    splits = [lists(CASES[:60], CASES[60:], fold=fold, test_fraction=0.5) for fold in range(5)]
+    assert all(split["test"] == CASES[60:] for split in splits)
+    assert sorted(name for split in splits for name in _names(split["val"])) == _names(CASES[:60])
+    assert all(sorted(_names(split["train"] + split["val"])) == _names(CASES[:60]) for split in splits)
+
+
+@pytest.mark.parametrize("split", [None, "paper"])
+def test_without_a_fold_all_train_and_the_test_part_validates(lists, split, caplog):
+    with caplog.at_level(logging.WARNING):
+        parts = lists(CASES[:60], CASES[60:], fold=None, split=split)
+    assert parts["val"] == parts["test"] and len(parts["train"]) + len(parts["test"]) == 100
+    assert "model.pt is chosen by them" in caplog.text
+    with pytest.raises(InputError, match="no test cases to validate on"):
+        split_cases(CASES, fold=None, test_fraction=0.0)
+
+
+def test_a_list_may_be_a_file_of_the_users(lists, tmp_path):
+    assert lists(CASES[:60], CASES[60:], split=str(tmp_path / "paper.json"))["test"] == CASES[60:]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (CASES[:60], CASES[61:], r"does not name, but the dataset has, 1 cases \(case_060\): remove"),
+        (CASES[:60], CASES[67:], r"7 cases \(case_060, case_061, case_062, case_063, case_064, \.\.\.\)"),
+        (CASES[:60], [*CASES[60:], {"case": "x"}], r"names, but the dataset lacks, 1 cases \(x\): add .* or rename"),
+        (CASES[:60], CASES[59:], r"names twice 1 cases \(case_059\): correct the list"),
+        (CASES, [], "is no split: expected"),
+    ],
+)
+def test_lists_that_do_not_fit(lists, train, test, message):
+    with pytest.raises(InputError, match=message):
+        lists(train, test)
+
+
+def test_a_list_must_not_tear_a_patient_apart(lists):
+    with pytest.raises(InputError, match="the patient p39 in both train and test"):
+        lists(VISITS[:-1], VISITS[-1:], cases=VISITS, patient_pattern=PATIENT)
+
+
+def test_unknown_lists(lists):
+    with pytest.raises(InputError, match="split other is not known: give one of paper, or a JSON file"):
+        lists(CASES[:60], CASES[60:], split="other")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scripts.handlers import ReconstructionPictures, ReconstructionReport, SaveReconstructions
+from scripts.pretraining.targets import CellNormalizedTargets
 
 SIZES = {"a": (12, 16, 10), "b": (16, 16, 16)}
 AFFINE = torch.diag(torch.tensor([1.0, 2.0, 3.0, 1.0]))
@@ -86,3 +87,30 @@ def test_one_picture_per_validation(engine, tmp_path):
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [image.step for image in events.Images("reconstruction")] == [3]
+
+
+def test_normalised_cells_at_the_border_are_whole(engine, tmp_path):
+    """Case "a" ends within cells, whose mean and deviation are those that the network met, padding included."""
+    targets = CellNormalizedTargets((4, 4, 4))
+    image, _ = engine.state.output["label"]
+    engine.state.output["pred"] = targets(image) + 0.5
+    report = ReconstructionReport(str(tmp_path), targets=targets)
+    report.score(engine)
+    assert [row["mse"] for row in report.rows] == pytest.approx([0.25, 0.25], rel=1e-5)
+    engine.state.output["pred"] = targets(image)
+    SaveReconstructions(str(tmp_path), targets)(engine)
+    for case in SIZES:
+        volumes = [nib.load(tmp_path / case / f"{case}_{name}.nii.gz") for name in ("original", "reconstruction")]
+        np.testing.assert_allclose(volumes[0].get_fdata(), volumes[1].get_fdata(), atol=1e-5)
+
+
+def test_images_in_two_dimensions_get_a_picture(tmp_path):
+    image, mask = torch.randn(1, 3, 8, 8), torch.tensor([[True, False], [False, True]])[None, None]
+    output = {"pred": torch.zeros_like(image), "label": (image, mask)}
+    engine = SimpleNamespace(state=SimpleNamespace(batch={"case": ["x"]}, output=output, iteration=1, epoch=1))
+    targets = CellNormalizedTargets((4, 4))
+    SaveReconstructions(str(tmp_path), targets)(engine)
+    report = ReconstructionReport(str(tmp_path), targets=targets)
+    report.score(engine)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["x.png"]
+    assert report.rows[0]["hidden_voxels"] == 32 and report.rows[0]["mse"] == pytest.approx(1, abs=1e-3)

@@ -1,3 +1,6 @@
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -128,6 +131,26 @@ def test_frozen_groups_stay_bit_identical_and_collect_no_momentum(trained):
         for name in ("stem", "encoder", "decoder")
     }
     assert changes == {"decoder": [True] * 6, "stem": [False] * 2 + [True] * 4, "encoder": [False] * 3 + [True] * 3}
+
+
+def test_warm_up_and_cosine_of_the_vit_papers():
+    schedule = PhasedSchedule(group_names(), [["all", "ramp", 100], ["all", "cosine", None]], 1.5e-4)
+    rates = [schedule.at(step, 1000)[1] for step in range(1000)]
+    assert rates[:100] == pytest.approx([1.5e-4 * (i + 1) / 100 for i in range(100)])
+    assert rates[100:] == pytest.approx([1.5e-4 * 0.5 * (1 + math.cos(math.pi * i / 900)) for i in range(900)])
+    assert rates[99] == rates[100] == 1.5e-4 and 0 < rates[-1] < 1e-9
+
+
+def test_a_groups_scale_multiplies_its_rate():
+    optimizer = group_names()
+    optimizer.param_groups[0]["lr_scale"], optimizer.param_groups[1]["lr_scale"] = 0.25, 0.5
+    schedule = PhasedSchedule(optimizer, [["decoder+stem", "constant", 1], ["all", "cosine", None]], 1e-3)
+    state = SimpleNamespace(iteration=1, max_epochs=1, epoch_length=10)
+    schedule.set_rates(SimpleNamespace(state=state))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25e-3, 0, 1e-3]
+    state.iteration = 2
+    schedule.set_rates(SimpleNamespace(state=state))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25e-3, 0.5e-3, 1e-3]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from scripts.errors import InputError
 from scripts.handlers import SaveSegmentations, SegmentationReport
 
 LABELS = {"background": 0, "anterior": 1, "posterior": 2}
@@ -57,6 +58,40 @@ def test_distances_are_in_mm_of_the_image(engine, tmp_path):
     found = {(row["case"], row["class"]): row["hd95_mm"] for row in report.rows}
     assert found["a", "anterior"] == 0
     assert found["b", "anterior"] == pytest.approx(2 * 1.0)  # two voxels along the axis of 1 mm
+
+
+def test_distances_in_voxels_of_the_spacing_the_network_works_at(engine, tmp_path):
+    """The image's first axis points to the front, so that the second number of the spacing is its own."""
+    report = SegmentationReport(str(tmp_path), LABELS, distance_unit="voxel", spacing=(7.0, 0.5, 9.0))
+    report.score(engine)
+    found = {(row["case"], row["class"]): row["hd95_voxel"] for row in report.rows}
+    assert found["b", "anterior"] == pytest.approx(2 * 1.0 / 0.5)
+    assert found["b", "posterior"] is not None and "hd95_mm" not in report.rows[0]
+
+
+def test_the_mean_is_taken_over_the_reported_classes(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), LABELS, reported_classes=["posterior"])
+    report.score(engine)
+    report.write(engine)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["reported_classes"] == ["posterior"] and len(content["cases"]) == 4
+    assert content["summary"]["mean"]["dsc"] == content["summary"]["posterior"]["dsc"]
+    assert content["summary"]["mean"]["dsc"] != content["summary"]["anterior"]["dsc"]
+
+
+def test_regions_are_scored_as_unions(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), {"whole": [1, 2], "rear": 2})
+    report.score(engine)
+    dsc = {(row["case"], row["class"]): row["dsc"] for row in report.rows}
+    assert dsc["a", "whole"] == dsc["a", "rear"] == 1 and dsc["b", "whole"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("wish", [{"reported_classes": ["liver"]}, {"reported_classes": ["background"]}])
+def test_unknown_classes_cannot_be_reported(tmp_path, wish):
+    with pytest.raises(InputError, match="reported_classes names .*: give names out of background, anterior"):
+        SegmentationReport(str(tmp_path), LABELS, **wish)
+    with pytest.raises(InputError, match="distance_unit is 'cm': give mm or voxel"):
+        SegmentationReport(str(tmp_path), LABELS, distance_unit="cm")
 
 
 def test_segmentations_lie_on_the_grid_they_came_with(engine, tmp_path, caplog):

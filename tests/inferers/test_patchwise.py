@@ -32,3 +32,12 @@ def test_hidden_voxels_cannot_reach_the_prediction(network):
     hidden = mask.repeat_interleave(2, 2).repeat_interleave(4, 3).repeat_interleave(4, 4)
     inferer = PatchwiseReconstruction((8, 8, 8))
     assert torch.equal(inferer(image, network, mask), inferer(torch.where(hidden, 99.0, image), network, mask))
+
+
+def test_images_in_two_dimensions():
+    image, mask = torch.randn(2, 3, 12, 8), torch.rand(2, 1, 3, 2) < 0.5
+    hidden = mask.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    found = PatchwiseReconstruction((8, 8))(
+        image, lambda x, cells: x * ~cells.repeat_interleave(4, 2).repeat_interleave(4, 3), mask
+    )
+    torch.testing.assert_close(found, image * ~hidden)

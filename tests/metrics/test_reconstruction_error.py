@@ -5,6 +5,7 @@ from ignite.engine import Engine
 
 from scripts.metrics import ReconstructionError, reconstruction_scores
 from scripts.pretraining.masks import expand_mask
+from scripts.pretraining.targets import CellNormalizedTargets
 
 
 def test_scores_look_at_hidden_voxels_only():
@@ -46,3 +47,18 @@ def test_the_metric_averages_over_cases():
     engine = Engine(lambda engine, batch: batch)
     ReconstructionError().attach(engine, "error")
     assert engine.run(batches).metrics["error"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_everything_is_compared_in_the_space_of_the_targets():
+    torch.manual_seed(0)
+    image, targets = torch.randn(1, 1, 8, 8), CellNormalizedTargets((4, 4))
+    mask = torch.tensor([[True, False], [False, True]])[None, None]
+    hidden = expand_mask(mask, (8, 8))
+    assert reconstruction_scores(targets(image), image, hidden, targets)["mse"] == 0
+    scores = reconstruction_scores(torch.zeros_like(image), image, hidden, targets)
+    # nothing known of a cell but its mean: the error is its variance, which is one
+    assert scores["mse"] == pytest.approx(1, abs=1e-4) and scores["mse_mean"] == pytest.approx(1, abs=1e-4)
+    engine = Engine(lambda engine, batch: batch)
+    ReconstructionError(targets).attach(engine, "error")
+    metrics = engine.run([{"pred": torch.zeros_like(image), "label": (image, mask)}]).metrics
+    assert metrics["error"] == pytest.approx(scores["mse"], rel=1e-5)

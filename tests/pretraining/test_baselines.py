@@ -43,3 +43,16 @@ def test_hidden_voxels_do_not_matter():
     other = torch.where(hidden, 1e3, image)
     for predict in (visible_mean, interpolate_visible):
         torch.testing.assert_close(predict(image, hidden)[hidden], predict(other, hidden)[hidden])
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_images_of_any_dimension_are_volumes_that_do_not_change_along_the_others(dims):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 2, *(8,) * dims, generator=generator, dtype=torch.double)
+    hidden = torch.rand(2, 1, *(8,) * dims, generator=generator) < 0.5
+    more = (1,) * (3 - dims)
+    volume, where = image.view(2, 2, *(8,) * dims, *more), hidden.view(2, 1, *(8,) * dims, *more)
+    volume, where = volume.expand(-1, -1, 8, 8, 8), where.expand(-1, -1, 8, 8, 8)
+    middle = (..., *(4 for _ in more))
+    for predict in (visible_mean, lambda x, where: interpolate_visible(x, where, num_sweeps=3000)):
+        torch.testing.assert_close(predict(image, hidden), predict(volume, where)[middle], atol=1e-6, rtol=0)

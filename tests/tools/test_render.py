@@ -248,6 +248,32 @@ def test_writing_twice_changes_nothing_and_check_is_silent(project: Path, capsys
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == files
 
 
+def test_regions_lay_the_templates_variant_below_the_card(project: Path) -> None:
+    variant = {"common": {"max_epochs": 8, "patch_size": [4, 4, 4]}, "train": {"network_def#act": "sigmoid"}}
+    (project / "tools/templates/segmentation/regions.json").write_text(json.dumps(variant))
+    assert config(project, "train")["patch_size"] == [8, 8, 8]  # a card without regions is left alone
+    regions = {"regions": {"whole": [1, 2], "end": 2}, "regions_class_order": [1, 2]}
+    write_card(project, changed(dataset=CARD["dataset"] | regions))
+    train, inference, metadata = (config(project, name) for name in ("train", "inference", "metadata"))
+    assert train["regions"] == inference["regions"] == regions["regions"] and train["regions_class_order"] == [1, 2]
+    assert train["patch_size"] == inference["patch_size"] == [4, 4, 4] and train["network_def"]["act"] == "sigmoid"
+    assert train["max_epochs"] == 5 and train["network_def"]["out_channels"] == 2  # the card's, and one per region
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "whole", "1": "end"}
+
+
+def test_splits_come_and_go_with_the_card(project: Path) -> None:
+    lists = {"paper": {"description": "a paper", "train": ["a", "b"], "test": ["c"]}}
+    write_card(project, changed(splits=lists))
+    render.main(root=str(project))
+    written = project / "bundles/toy_segmentation/splits/paper.json"
+    assert json.loads(written.read_text()) == lists["paper"]
+    assert "| `paper` | 2 | 1 | a paper |" in (written.parents[1] / "docs/README.md").read_text()
+    write_card(project, CARD)
+    assert render.differences("toy_segmentation", project)["splits/paper.json"] is None
+    render.main(root=str(project))
+    assert not written.exists()
+
+
 def test_check_lists_every_stale_file_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     render.main(root=str(project))
     bundle = project / "bundles" / "toy_segmentation"

@@ -43,7 +43,8 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
             f"{path} is not a readable checkpoint ({type(error).__name__}): give a .pt file of weights"
         ) from error
     if isinstance(checkpoint, dict) and "model" not in checkpoint:
-        checkpoint = {"model": checkpoint}
+        # other projects save under "state_dict", or nothing but the weights
+        checkpoint = {"model": checkpoint.get("state_dict", checkpoint)}
     if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint["model"]):
         raise InputError(
             f"{path} holds no network weights: expected a state dict, or a dictionary with one under 'model'"

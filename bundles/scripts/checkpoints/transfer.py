@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .adapt import adapted
+from .importers import imported
 from .read import read_checkpoint
 
 State = dict[str, torch.Tensor]
 
-STEM = "encoder.stem."
 PARTS = ("encoder", "encoder+decoder", "decoder")
 
 
@@ -61,13 +62,16 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
 
 
 def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: str = "encoder") -> nn.Module:
-    """Start a network from a pretrained one, as the Spark3D paper transfers (Tab. 3): the encoder, or more.
+    """Start a network from a pretrained one, as the papers transfer (Spark3D, Tab. 3): the encoder, or more.
 
-    The weights of a masked autoencoder are found under whatever prefix wraps the same network. A stem pretrained on
-    one channel is repeated for several and divided by their number (Tab. 8): equal channels give equal features.
+    The weights of a masked autoencoder are found under whatever prefix wraps the same network; those of vision
+    transformers from elsewhere (see `imported`) by their names. A stem pretrained on one channel is repeated for
+    several and divided by their number (Spark3D, Tab. 8): equal channels give equal features. Position tables of
+    another grid are resampled.
 
     Args:
-        network: with submodules `encoder` and `decoder`; parts that are not transferred stay as they are.
+        network: with submodules `encoder` and `decoder`, and `stem`, the stem's key prefixes; parts that are not
+            transferred stay as they are.
         pretrained: see `read_checkpoint`; None leaves the network as it is.
         parts: "encoder" (with stem), "encoder+decoder" or "decoder".
 
@@ -85,16 +89,18 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
         return network
     # the library's decoder holds the encoder once more under its own name: the same tensors
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("decoder.encoder.")}
-    source = _unwrapped(read_checkpoint(pretrained)["model"])
+    checkpoint = read_checkpoint(pretrained)
+    source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
+    plan = checkpoint.get("plan", {})
     wanted = [key for key in own if _part(key) in parts.split("+")]
     taken: State = {}
-    adapted, skipped = [], []
+    fitted, skipped = [], []
     for key in wanted:
         if key in source and source[key].shape == own[key].shape:
             taken[key] = source[key]
-        elif key in source and key.startswith(STEM) and (stem := _adapt_stem(source[key], own[key])) is not None:
-            taken[key] = stem
-            adapted.append(key)
+        elif key in source and (tensor := adapted(network, key, source[key], own[key], plan)) is not None:
+            taken[key] = tensor
+            fitted.append(key)
         else:
             skipped.append(key)
     lost = [key for key in skipped if _part(key) == "encoder"]
@@ -110,9 +116,9 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
         "transferred %s from %s: %d tensors matched, %d adapted (%s), %d skipped (%s), %d left as initialised",
         parts,
         pretrained,
-        len(taken) - len(adapted),
-        len(adapted),
-        ", ".join(adapted) or "none",
+        len(taken) - len(fitted),
+        len(fitted),
+        ", ".join(fitted) or "none",
         len(skipped),
         ", ".join(skipped) or "none",
         len(own) - len(wanted),
@@ -124,20 +130,20 @@ def _part(key: str) -> str:
     return key.split(".", 1)[0]
 
 
-def _unwrapped(state: State) -> State:
-    """Strip what wraps the network (`network.`, `module.`), which is what stands before `encoder.stem`."""
+def _unwrapped(state: State, first: str) -> State:
+    """Strip what wraps the network (`network.`, `module.`), which is what stands before its `first` key."""
     for key in state:
-        if key.startswith(STEM) or "." + STEM in key and ".decoder." not in "." + key:
-            prefix = key[: key.index(STEM)]
+        if ("." + key).endswith("." + first) and ".decoder." not in "." + key:
+            prefix = key.removesuffix(first)
             return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    raise InputError("the checkpoint has no encoder (no tensor named encoder.stem...): give one of spark3d_pretrain")
-
-
-def _adapt_stem(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
-    one_channel = given.dim() == 5 and given.shape[1] == 1 and given.shape[0] == own.shape[0]
-    if not one_channel or given.shape[2:] != own.shape[2:]:
-        return None
-    return given.expand_as(own) / own.shape[1]
+    foreign = imported(state)
+    if foreign is None:
+        raise InputError(
+            f"the checkpoint has no encoder of this network (no tensor named {first}): give one that was pretrained "
+            "with the same network, for a U-Net by spark3d_pretrain"
+        )
+    logging.getLogger(__name__).info("the checkpoint has the names of another project's ViT: its encoder is taken")
+    return foreign
 
 
 def _shape(tensor: torch.Tensor | None) -> str:

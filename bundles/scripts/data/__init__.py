@@ -9,17 +9,26 @@ from .reading import read_scan
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
 from .splits import hold_out, split_cases
+from .xray_cases import unlabelled_xrays, xray_cases
+from .xray_images import checked_xrays, find_xrays, read_xray
+from .xray_splits import split_xrays
 
 __all__ = [
     "CachedDataset",
     "SeededDataset",
     "StepSampler",
     "checked_scans",
+    "checked_xrays",
     "curate",
     "find_scans",
+    "find_xrays",
     "hold_out",
     "labelled_cases",
     "rank_share",
     "read_scan",
+    "read_xray",
     "split_cases",
+    "split_xrays",
+    "unlabelled_xrays",
+    "xray_cases",
 ]

@@ -34,6 +34,7 @@ def labelled_cases(
     labels: dict[str, int],
     channels: list[str] | dict[str, str],
     account: str | Path | None = None,
+    regions: dict[str, int | list[int]] | None = None,
 ) -> list[dict[str, Any]]:
     """List the training cases of a dataset once every one of them is known to fit together and to fit the bundle.
 
@@ -42,6 +43,7 @@ def labelled_cases(
         labels: the bundle's labels, name to value; names are compared without regard to case.
         channels: the bundle's input channels; their number must agree, other names are only warned of.
         account: CSV file that keeps the verdict on every case, so that unchanged cases are not read again.
+        regions: the bundle's regions, name to label values, if it has any; a dataset may state them for its labels.
 
     Returns:
         One `{"case": name, "image": path, "label": path, "stamp": text}` per case, sorted by case; `image` is a list
@@ -54,7 +56,10 @@ def labelled_cases(
     folder = Path(os.path.abspath(Path(dataset_dir).expanduser()))
     content = _dataset_json(folder)
     channels = list(channels.values()) if isinstance(channels, dict) else channels
-    problems = [*_label_problems(content, labels), *_channel_problems(content, channels)]
+    unknown = {value for values in (regions or {}).values() for value in _values(values)} - set(labels.values())
+    if unknown:
+        raise InputError(f"regions {regions} have the values {sorted(unknown)}, allowed are {labels}: correct regions")
+    problems = [*_label_problems(content, labels, regions or {}), *_channel_problems(content, channels)]
     if problems:
         raise InputError(" | ".join(f"{folder / 'dataset.json'} {problem}" for problem in problems))
     cases = _nnunet_cases(folder, content) if "file_ending" in content else _msd_cases(folder, content)
@@ -103,16 +108,33 @@ def _with_background(labels: dict[str, int]) -> dict[str, int]:
     return {"background": 0} | {name.lower(): value for name, value in labels.items()}
 
 
-def _label_problems(content: dict[str, Any], labels: dict[str, int]) -> Iterator[str]:
-    stated: dict[str, int] = {}
+def _label_problems(
+    content: dict[str, Any], labels: dict[str, int], regions: dict[str, int | list[int]]
+) -> Iterator[str]:
+    stated: dict[str, Any] = {}
     for key, value in content["labels"].items():
         name, number = (value, int(key)) if isinstance(value, str) and key.isdigit() else (key, value)
-        if not isinstance(number, int):
-            yield f"has the label {name} of {number}: expected one whole number per label, regions are not supported"
+        if not all(isinstance(n, int) for n in (_values(number) if regions else [number])):
+            one = (
+                "a whole number, or a list of them for a region" if regions else "one whole number, as without regions"
+            )
+            yield f"has the label {name} of {number}: expected {one}"
             return
         stated[name] = number
-    if _with_background(stated) != _with_background(labels):
-        yield f"has the labels {stated}, the bundle has {labels}: give --labels as in the dataset, or another dataset"
+    knob, wanted = "labels", dict[str, Any](labels)
+    if any(isinstance(number, list) for number in stated.values()):
+        knob, wanted = "regions", dict[str, Any](regions)
+    if _comparable(stated) != _comparable(wanted):
+        yield f"has the labels {stated}, the bundle has {wanted}: give --{knob} as in the dataset, or another dataset"
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _comparable(labels: dict[str, Any]) -> dict[str, list[Any]]:
+    """Names of labels or regions without regard to case, with sorted values."""
+    return {"background": [0]} | {name.lower(): sorted(_values(value)) for name, value in labels.items()}
 
 
 def _channel_problems(content: dict[str, Any], channels: list[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ def curate(
     min_fov_mm: float = 50.0,
     max_spacing_mm: float = 6.5,
     min_file_kb: float = 200.0,
+    num_channels: int = 1,
 ) -> list[dict[str, Any]]:
     """Keep the scans fit for pretraining and write an account of every one kept or dropped, with the reason.
 
@@ -37,6 +38,7 @@ def curate(
         min_fov_mm: smallest field of view in mm that every axis must have.
         max_spacing_mm: largest voxel spacing in mm that any axis may have.
         min_file_kb: smallest size in kB (1000 bytes) of a scan's files together.
+        num_channels: channels that every scan must have.
 
     Returns:
         The kept scans, each with its `stamp`, which changes when a file does.
@@ -45,9 +47,10 @@ def curate(
         InputError: no scan is left.
     """
     rule = f"fov >= {min_fov_mm:g} mm, spacing <= {max_spacing_mm:g} mm, files >= {min_file_kb:g} kB"
+    rule += f", {num_channels} channels" if num_channels > 1 else ""
 
     def judge(scan: dict[str, Any]) -> str:
-        return _reason(scan["image"], min_fov_mm, max_spacing_mm, min_file_kb)
+        return _reason(scan["image"], min_fov_mm, max_spacing_mm, min_file_kb, num_channels)
 
     rows = judge_all(scans, judge, rule, account, words=("kept", "dropped"))
     kept = [{**scan, "stamp": row["stamp"]} for scan, row in zip(scans, rows, strict=True) if row["verdict"] == "kept"]
@@ -62,7 +65,9 @@ def curate(
     return kept
 
 
-def _reason(image: str | list[str], min_fov_mm: float, max_spacing_mm: float, min_file_kb: float) -> str:
+def _reason(
+    image: str | list[str], min_fov_mm: float, max_spacing_mm: float, min_file_kb: float, num_channels: int
+) -> str:
     """Return why a scan is dropped as `kind: measured value`, or "" if it is kept."""
     try:
         kilobytes = sum(os.path.getsize(file) for path in as_list(image) for file in scan_files(path)) / 1000
@@ -71,7 +76,7 @@ def _reason(image: str | list[str], min_fov_mm: float, max_spacing_mm: float, mi
         scan = read_scan(image)
     except (InputError, OSError) as error:
         return f"unreadable: {error}"
-    if scan.ndim != 4 or scan.shape[0] != len(as_list(image)):
+    if scan.ndim != 4 or scan.shape[0] != num_channels:
         return f"not 3D: the array has the shape {' x '.join(map(str, scan.shape[1:]))}, {scan.shape[0]} times"
     spacing = affine_to_spacing(scan.affine).tolist()
     fov = [size * step for size, step in zip(scan.shape[1:], spacing, strict=True)]

@@ -49,7 +49,7 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False) -> list[dic
     return sorted(scans, key=lambda scan: scan["case"])
 
 
-def case_names(images: list[Image]) -> list[str]:
+def case_names(images: list[Image], suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """Name each image by its file, by its relative path where file names repeat, and with suffix where that does.
 
     Lists of channel files are named without the channel number of nnU-Net.
@@ -58,8 +58,8 @@ def case_names(images: list[Image]) -> list[str]:
     root = os.path.commonpath([os.path.dirname(path) for path in firsts])
     relative = [os.path.relpath(path, root).replace(os.sep, "_") for path in firsts]
     levels: list[list[str]] = [
-        [_stem(os.path.basename(path), image) for path, image in zip(firsts, images, strict=True)],
-        [_stem(path, image) for path, image in zip(relative, images, strict=True)],
+        [_stem(os.path.basename(path), image, suffixes) for path, image in zip(firsts, images, strict=True)],
+        [_stem(path, image, suffixes) for path, image in zip(relative, images, strict=True)],
         relative,
     ]
     level = [0] * len(images)
@@ -179,7 +179,7 @@ def _is_scan(name: str) -> bool:
     return name.endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _stem(name: str, image: Image) -> str:
-    suffix = max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+def _stem(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
+    suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
     stem = name.removesuffix(suffix)
     return re.sub(r"_\d{4}$", "", stem) if isinstance(image, list) else stem

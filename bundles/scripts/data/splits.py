@@ -1,31 +1,36 @@
-"""Division of cases by patient, which follows from the names and the seed alone."""
+"""Division of cases by patient, which follows from the names and the seed, or from a published list, alone."""
 
 from __future__ import annotations
 
 import logging
 import re
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .split_lists import listed_parts
 
 logger = logging.getLogger(__name__)
 
 
 def split_cases(
     cases: list[dict[str, Any]],
-    fold: int = 0,
+    fold: int | None = 0,
     num_folds: int = 5,
     test_fraction: float = 0.2,
     seed: int = 0,
     num_labelled: int | None = None,
     patient_pattern: str | None = None,
+    split: str | None = None,
+    splits_dir: str | Path = "splits",
 ) -> dict[str, list[dict[str, Any]]]:
     """Divide cases by patient into a test part, the same for every fold, and one fold's training and validation part.
 
     Args:
         cases: dicts with `case`.
-        fold: which of the folds validates, from 0.
+        fold: which of the folds validates, from 0. With None all patients outside the test part train, and the test
+            part validates as well: it then chooses the model that is scored on it, as some published protocols do.
         num_folds: number of folds into which the patients outside the test part are divided.
         test_fraction: share of patients held out for the test; depends on the seed only. 0 for none.
         seed: another seed draws other parts.
@@ -33,6 +38,8 @@ def split_cases(
             fold.
         patient_pattern: regular expression whose first group is the patient in a case's name; None if every case is
             a patient of its own.
+        split: list of the test cases to take instead of drawing them, see `listed_parts`; None to draw.
+        splits_dir: folder of the lists known by name.
 
     Returns:
         `{"train": cases, "val": cases, "test": cases}`, each in the order of `cases`.
@@ -40,32 +47,40 @@ def split_cases(
     Raises:
         InputError: what is asked for does not exist, such as fold 5 of 5, or more labelled cases than there are.
     """
-    if num_folds < 2 or not 0 <= fold < num_folds:
+    if fold is not None and (num_folds < 2 or not 0 <= fold < num_folds):
         raise InputError(f"fold {fold} of {num_folds} does not exist: give num_folds >= 2 and 0 <= fold < num_folds")
     if not 0 <= test_fraction < 1:
         raise InputError(f"test_fraction is {test_fraction}: give a share from 0 up to, not including, 1")
     patient = _patients(cases, patient_pattern)
-    ordered = _shuffled(set(patient.values()), f"patients {seed}")
-    num_test = max(1, round(test_fraction * len(ordered))) if test_fraction else 0
-    rest = ordered[num_test:]
-    if len(rest) < num_folds:
+    ordered = shuffled(set(patient.values()), f"patients {seed}")
+    if split is None:
+        num_test = max(1, round(test_fraction * len(ordered))) if test_fraction else 0
+        test = set(ordered[:num_test])
+    else:
+        test = _listed_test(split, splits_dir, patient)
+    rest = [name for name in ordered if name not in test]
+    if fold is None:
+        if not test:
+            raise InputError("fold is null and there are no test cases to validate on: give a fold or a test_fraction")
+        logger.warning("fold is null: the test cases also validate, so model.pt is chosen by them, model_final.pt not")
+    elif len(rest) < num_folds:
         raise InputError(
-            f"{len(ordered)} patients are too few: {num_test} for the test leave {len(rest)} for {num_folds} folds, "
+            f"{len(ordered)} patients are too few: {len(test)} for the test leave {len(rest)} for {num_folds} folds, "
             "give fewer folds, a smaller test_fraction or more patients"
         )
-    test, val = set(ordered[:num_test]), set(rest[fold::num_folds])
+    val = test if fold is None else set(rest[fold::num_folds])
     train = [case["case"] for case in cases if patient[case["case"]] not in test | val]
     if num_labelled is not None:
         if not 1 <= num_labelled <= len(train):
             raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the training cases of this fold")
-        train = _shuffled(set(train), f"labelled {seed}")[:num_labelled]
+        train = shuffled(set(train), f"labelled {seed}")[:num_labelled]
     chosen = set(train)
     parts = {
         "train": [case for case in cases if case["case"] in chosen],
         "val": [case for case in cases if patient[case["case"]] in val],
         "test": [case for case in cases if patient[case["case"]] in test],
     }
-    _log(parts, patient)
+    log_parts(parts, patient)
     return parts
 
 
@@ -95,7 +110,7 @@ def hold_out(
         InputError: there is a single patient.
     """
     patient = _patients(scans, patient_pattern)
-    ordered = _shuffled(set(patient.values()), f"patients {seed}")
+    ordered = shuffled(set(patient.values()), f"patients {seed}")
     if len(ordered) < 2:
         raise InputError(f"{len(ordered)} patient is too few: give scans of two at least, to train and to validate")
     wanted = min(max(round(fraction * len(ordered)), minimum), maximum)
@@ -104,8 +119,19 @@ def hold_out(
         "train": [scan for scan in scans if patient[scan["case"]] not in val],
         "val": [scan for scan in scans if patient[scan["case"]] in val],
     }
-    _log(parts, patient)
+    log_parts(parts, patient)
     return parts
+
+
+def _listed_test(split: str, splits_dir: str | Path, patient: dict[str, str]) -> set[str]:
+    """Return the patients of a list's test part, none of whom may have a case in its training part."""
+    parts = {
+        part: {patient[case] for case in names} for part, names in listed_parts(split, splits_dir, patient).items()
+    }
+    both = sorted(parts["train"] & parts["test"])
+    if both:
+        raise InputError(f"split {split} has cases of the patient {both[0]} in both train and test: correct the list")
+    return parts["test"]
 
 
 def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str]:
@@ -128,11 +154,13 @@ def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str
     return patients
 
 
-def _shuffled(names: set[str], salt: str) -> list[str]:
+def shuffled(names: set[str], salt: str) -> list[str]:
+    """Return the names in an order that follows from them and the salt alone."""
     # by digest: no library's generator can change it, and a case added later moves few others
     return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode()).digest())
 
 
-def _log(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+def log_parts(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+    """Log how many cases and patients each part has."""
     counts = [f"{part} {len(c)} ({len({patient[i['case']] for i in c})} patients)" for part, c in parts.items()]
     logger.info("cases: %s", ", ".join(counts))

@@ -2,7 +2,9 @@
 
 from .announce import Announce
 from .bundle_checkpoint_loader import BundleCheckpointLoader
+from .classification import ClassificationReport, SaveProbabilities
 from .gradients import ClipGradients
+from .occlusion import OcclusionOverlays
 from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
 from .schedule import PhasedSchedule
 from .seeding import SeedSteps
@@ -12,10 +14,13 @@ from .training_checkpoint import TrainingCheckpoint
 __all__ = [
     "Announce",
     "BundleCheckpointLoader",
+    "ClassificationReport",
     "ClipGradients",
+    "OcclusionOverlays",
     "PhasedSchedule",
     "ReconstructionPictures",
     "ReconstructionReport",
+    "SaveProbabilities",
     "SaveReconstructions",
     "SaveSegmentations",
     "SeedSteps",

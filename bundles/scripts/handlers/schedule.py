@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..errors import InputError
 
 Phase = tuple[str, str, int | None]
 
-SHAPES = ("ramp", "poly", "constant")
+SHAPES = ("ramp", "poly", "cosine", "constant")
 
 
 class PhasedSchedule:
@@ -21,8 +22,9 @@ class PhasedSchedule:
 
     A phase is `[part, shape, steps]`. `part` is "all" or names of the optimiser's parameter groups joined by "+", such
     as "decoder" or "decoder+stem"; the others are frozen: they get no update and collect no momentum. `shape` is
-    "ramp" (linear rise to the maximum), "poly" (polynomial decay to zero) or "constant". `steps` of the last phase is
-    null: the rest of the training. The rate follows from the step alone, so a resumed run needs no state.
+    "ramp" (linear rise to the maximum), "poly" (polynomial decay to zero), "cosine" (half a cosine down to zero, per
+    step) or "constant". `steps` of the last phase is null: the rest of the training. The rate follows from the step
+    alone, so a resumed run needs no state. A group's `lr_scale` multiplies its rate.
 
     The paper's fine-tuning: [["decoder", "ramp", 12500], ["all", "ramp", 12500], ["all", "poly", null]], max_lr 1e-3.
 
@@ -71,14 +73,19 @@ class PhasedSchedule:
             if done < length:
                 break
             done -= length
-        factor = {"ramp": (done + 1) / length, "poly": (1 - done / length) ** self.power, "constant": 1.0}[shape]
-        return part, self.max_lr * factor
+        factors = {
+            "ramp": (done + 1) / length,
+            "poly": (1 - done / length) ** self.power,
+            "cosine": (1 + math.cos(math.pi * done / length)) / 2,
+            "constant": 1.0,
+        }
+        return part, self.max_lr * factors[shape]
 
     def set_rates(self, engine: Engine) -> None:
         """Set every group's rate for the coming step, zero where it is frozen."""
         part, rate = self.at(engine.state.iteration - 1, engine.state.max_epochs * engine.state.epoch_length)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate if _trains(group["name"], part) else 0.0
+            group["lr"] = rate * group.get("lr_scale", 1.0) if _trains(group["name"], part) else 0.0
 
     def freeze(self, engine: Engine) -> None:
         """Drop the gradients of frozen groups, which the optimiser then passes over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import affine_to_spacing
+from nibabel.orientations import io_orientation
 
+from ..errors import InputError
 from ..files import save_csv, save_json, save_nifti
 from ..metrics import EMPTY_RULE, segmentation_scores, summary
 
@@ -49,15 +52,37 @@ class SegmentationReport:
 
     Args:
         output_dir: folder of the two files.
-        labels: id of each class.
+        classes: id of each class, or ids of each region.
         nsd_tolerance_mm: of the normalised surface Dice.
+        distance_unit: of HD95: "mm", or "voxel" of the spacing that the network works at, as some papers report it.
+        spacing: that spacing in mm, axes to the right, to the front and upwards.
+        reported_classes: classes that the mean is taken over; None for all.
         facts: what else the JSON shall say, such as the part of the data and the checkpoint.
+
+    Raises:
+        InputError: for an unknown unit or class.
     """
 
-    def __init__(self, output_dir: str, labels: dict[str, int], nsd_tolerance_mm: float = 1.0, **facts: Any) -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        classes: dict[str, int | list[int]],
+        nsd_tolerance_mm: float = 1.0,
+        distance_unit: str = "mm",
+        spacing: Sequence[float] = (1.0, 1.0, 1.0),
+        reported_classes: Sequence[str] | None = None,
+        **facts: Any,
+    ) -> None:
+        unknown = [name for name in reported_classes or () if name not in classes or classes[name] == 0]
+        if unknown:
+            raise InputError(f"reported_classes names {', '.join(unknown)}: give names out of {', '.join(classes)}")
+        if distance_unit not in ("mm", "voxel"):
+            raise InputError(f"distance_unit is {distance_unit!r}: give mm or voxel")
         self.folder = Path(output_dir)
-        self.labels = {name: int(value) for name, value in labels.items()}
+        self.classes = classes
         self.tolerance = nsd_tolerance_mm
+        self.voxel_mm = np.array(spacing, dtype=float) if distance_unit == "voxel" else None
+        self.reported = reported_classes
         self.facts = facts
         self.rows: list[dict[str, Any]] = []
 
@@ -70,18 +95,24 @@ class SegmentationReport:
     def score(self, engine: Engine) -> None:
         """Score the cases of this iteration."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            spacing = affine_to_spacing(output["label"].affine)
+            affine = output["label"].affine
+            spacing = affine_to_spacing(affine).tolist()
+            axes = io_orientation(affine.cpu().numpy())[:, 0].astype(
+                int
+            )  # the image's axes need not be in the order of RAS
+            voxel_mm = None if self.voxel_mm is None else self.voxel_mm[axes].tolist()
             prediction, reference = (torch.as_tensor(output[key][0]).round() for key in ("pred", "label"))
-            scores = segmentation_scores(prediction, reference, self.labels, spacing.tolist(), self.tolerance)
+            scores = segmentation_scores(prediction, reference, self.classes, spacing, self.tolerance, voxel_mm)
             self.rows += [{"case": item["case"], **row} for row in scores]
 
     def write(self, engine: Engine) -> None:
         """Write the files and log the means."""
-        means = summary(self.rows)
+        means = summary(self.rows, self.reported)
         report = {
             **self.facts,
             "nsd_tolerance_mm": self.tolerance,
             "empty_rule": EMPTY_RULE,
+            "reported_classes": self.reported,
             "summary": means,
             "cases": [
                 {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in self.rows

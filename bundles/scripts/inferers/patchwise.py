@@ -25,12 +25,12 @@ class PatchwiseReconstruction(Inferer):
         """Predict the volume.
 
         Args:
-            inputs: (B, C, D, H, W), at least a patch, sides multiples of the cells'.
+            inputs: (B, C, *size), at least a patch, sides multiples of the cells'.
             network: called with a patch and its mask.
-            mask: (B, 1, d, h, w) cells of the whole volume, True = hidden.
+            mask: (B, 1, *grid) cells of the whole volume, True = hidden.
 
         Returns:
-            (B, C, D, H, W).
+            (B, C, *size).
         """
         size = inputs.shape[2:]
         cell = [n // cells for n, cells in zip(size, mask.shape[2:], strict=True)]

@@ -6,16 +6,25 @@ import torch
 from torch import nn
 
 from ..pretraining.masks import expand_mask
+from ..pretraining.targets import Targets, VoxelTargets
 
 
 class MaskedMSELoss(nn.Module):
-    """Mean squared error over all hidden voxels of the batch (Spark3D, Sec. 4: L2 of the z-scored patch)."""
+    """Mean squared error over all hidden voxels of the batch (Spark3D, Sec. 4: L2 of the z-scored patch).
+
+    Args:
+        targets: what is predicted of the image, see `scripts.pretraining.targets`; None = its voxels as they are.
+    """
+
+    def __init__(self, targets: Targets | None = None) -> None:
+        super().__init__()
+        self.targets = targets or VoxelTargets()
 
     def forward(self, prediction: torch.Tensor, target: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Compute the loss.
 
         Args:
-            prediction: (B, C, D, H, W).
+            prediction: (B, C, D, H, W), or of an image (B, C, H, W).
             target: the image (B, C, D, H, W) and the mask's cells (B, 1, d, h, w), True = hidden.
 
         Returns:
@@ -23,5 +32,6 @@ class MaskedMSELoss(nn.Module):
         """
         image, mask = target
         hidden = expand_mask(mask, image.shape[2:])
-        error = (prediction.float() - image.float()).square() * hidden
+        wanted = self.targets(image)
+        error = (prediction.to(wanted.dtype) - wanted).square() * hidden
         return error.sum() / (hidden.sum() * image.shape[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,76 +12,83 @@ from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surf
 
 EMPTY_RULE = (
     "A class absent from both reference and prediction is not counted; absent from one of them it scores DSC 0, NSD 0 "
-    "and, as HD95, the diagonal of the image in mm."
+    "and, as HD95, the diagonal of the image."
 )
-
-METRICS = ("dsc", "nsd", "hd95_mm")
 
 
 def segmentation_scores(
     prediction: torch.Tensor,
     reference: torch.Tensor,
-    labels: dict[str, int],
+    classes: Mapping[str, int | Sequence[int]],
     spacing: Sequence[float],
     tolerance_mm: float,
+    voxel_mm: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
     """Score one case.
 
     Args:
         prediction: (D, H, W), label ids.
         reference: (D, H, W), label ids.
-        labels: id of each class; id 0 is background and not scored.
+        classes: id of each class, or ids of each region; id 0 is background and not scored.
         spacing: mm per axis.
         tolerance_mm: of the normalised surface Dice.
+        voxel_mm: size in mm per axis of the voxels in which HD95 is measured; None to measure it in mm.
 
     Returns:
-        Per class a dictionary of `class`, `dsc`, `nsd` and `hd95_mm`; see `EMPTY_RULE`.
+        Per class a dictionary of `class`, `dsc`, `nsd` and `hd95_mm` (or `hd95_voxel`); see `EMPTY_RULE`.
     """
+    steps = list(spacing) if voxel_mm is None else [s / v for s, v in zip(spacing, voxel_mm, strict=True)]
+    metrics = ("dsc", "nsd", "hd95_mm" if voxel_mm is None else "hd95_voxel")
     rows = []
-    for name, value in labels.items():
-        if value == 0:
+    for name, values in classes.items():
+        if values == 0:
             continue
-        predicted, true = (prediction == value), (reference == value)
+        predicted, true = (torch.isin(ids, torch.tensor(values).to(ids)) for ids in (prediction, reference))
         if predicted.any() and true.any():
-            scores = _both_present(predicted[None, None], true[None, None], spacing, tolerance_mm)
+            scores = _both_present(predicted[None, None], true[None, None], spacing, tolerance_mm, steps)
         elif predicted.any() or true.any():
-            diagonal = math.dist([0.0] * 3, [n * s for n, s in zip(reference.shape, spacing, strict=True)])
+            diagonal = math.dist([0.0] * 3, [n * s for n, s in zip(reference.shape, steps, strict=True)])
             scores = (0.0, 0.0, diagonal)
         else:
             scores = (math.nan, math.nan, math.nan)
-        rows.append({"class": name, **dict(zip(METRICS, scores, strict=True))})
+        rows.append({"class": name, **dict(zip(metrics, scores, strict=True))})
     return rows
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
+def summary(
+    rows: Sequence[dict[str, Any]], reported: Collection[str] | None = None
+) -> dict[str, dict[str, dict[str, float | None]]]:
     """Mean, standard deviation and number of cases of each measure, per class and for the classes' mean per case.
 
     Args:
         rows: of all cases, each with `case` and what `segmentation_scores` gives.
+        reported: classes that the classes' mean is taken over; None for all.
 
     Returns:
         class (and "mean") -> measure -> {"mean", "sd", "n"}; None where nothing was counted.
     """
     classes = list(dict.fromkeys(row["class"] for row in rows))
     groups = {name: [row for row in rows if row["class"] == name] for name in classes}
-    cases = dict.fromkeys(row["case"] for row in rows)
+    metrics = [key for key in rows[0] if key not in ("case", "class")]
+    counted = [row for row in rows if reported is None or row["class"] in reported]
     groups["mean"] = [
-        {metric: _mean([row[metric] for row in rows if row["case"] == case]) for metric in METRICS} for case in cases
+        {metric: _mean([row[metric] for row in counted if row["case"] == case]) for metric in metrics}
+        for case in dict.fromkeys(row["case"] for row in rows)
     ]
     return {
-        name: {metric: _spread([row[metric] for row in group]) for metric in METRICS} for name, group in groups.items()
+        name: {metric: _spread([row[metric] for row in group]) for metric in metrics} for name, group in groups.items()
     }
 
 
 def _both_present(
-    predicted: torch.Tensor, true: torch.Tensor, spacing: Sequence[float], tolerance_mm: float
+    predicted: torch.Tensor, true: torch.Tensor, spacing: Sequence[float], tolerance_mm: float, steps: Sequence[float]
 ) -> tuple[float, float, float]:
-    spacing = [float(s) for s in spacing]
+    spacing, steps = [float(s) for s in spacing], [float(s) for s in steps]
     dsc = compute_dice(predicted, true)
     nsd = compute_surface_dice(
         predicted, true, [tolerance_mm], include_background=True, spacing=spacing, use_subvoxels=True
     )
-    hd95 = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95, spacing=spacing)
+    hd95 = compute_hausdorff_distance(predicted, true, include_background=True, percentile=95, spacing=steps)
     return float(dsc), float(nsd), float(hd95)
 
 

@@ -1,7 +1,23 @@
 """The networks: plain modules of which nothing knows about data, files or training."""
 
+from .nnformer import NNFormer
+from .nnformer_mae import NNFormerMAE
 from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
+from .unetr import UNETR
+from .vit import ViT
+from .vit_classifier import ViTClassifier
+from .vit_mae import ViTMAE
 
-__all__ = ["ResEncUNet", "Spark3D", "parameter_groups"]
+__all__ = [
+    "UNETR",
+    "NNFormer",
+    "NNFormerMAE",
+    "ResEncUNet",
+    "Spark3D",
+    "ViT",
+    "ViTClassifier",
+    "ViTMAE",
+    "parameter_groups",
+]

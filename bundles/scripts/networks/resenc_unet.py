@@ -34,6 +34,9 @@ class ResEncUNet(ResidualEncoderUNet):
         torch.Size([1, 3, 16, 16, 16])
     """
 
+    stem = ("encoder.stem.",)
+    no_weight_decay: tuple[str, ...] = ()
+
     def __init__(
         self,
         in_channels: int,
@@ -74,6 +77,7 @@ class ResEncUNet(ResidualEncoderUNet):
         )
         self.in_channels = in_channels
         self.out_channels = out_channels
+        self.num_layers = len(features) + 1
         self.settings = {
             "name": "ResEncUNet",
             "in_channels": in_channels,
@@ -96,6 +100,12 @@ class ResEncUNet(ResidualEncoderUNet):
             last = totals[-1]
             totals.append((last[0] * stride[0], last[1] * stride[1], last[2] * stride[2]))
         return totals[1:]
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth: 0 for the stem, i + 1 for the encoder's stage i, else `num_layers`."""
+        if name.startswith(self.stem):
+            return 0
+        return int(name.split(".")[2]) + 1 if name.startswith("encoder.stages.") else self.num_layers
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch that cannot be halved down to the bottleneck and back.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
+from .block_sparse import Cells, Filling, decode_cells, encode_cells
 from .resenc_unet import ResEncUNet
 from .sparse import encode_visible, masked_instance_norm
 
@@ -30,6 +32,9 @@ class Spark3D(nn.Module):
             Tab. 2a: a dense network on the masked image; it needs `tokens` and `densify` off.
         tokens: fill hidden positions with a learnt token per stage (Tab. 2a).
         densify: normalise and convolve the filled features (Tab. 2a).
+        execution: "auto" computes visible cells only where something is hidden (see `block_sparse`), "dense" computes
+            everything and masks it; the results are equal up to rounding.
+        checkpointing: keep less for the backward pass and compute it again: less memory, more time.
 
     Example:
         >>> net = Spark3D(ResEncUNet(1, 1, features=(8, 16), num_blocks=(1, 1), strides=(1, 2)), cell_size=(8, 8, 8))
@@ -37,6 +42,9 @@ class Spark3D(nn.Module):
         >>> net(torch.zeros(1, 1, 16, 8, 8), mask).shape
         torch.Size([1, 1, 16, 8, 8])
     """
+
+    stem = ("network.encoder.stem.",)
+    no_weight_decay = ("mask_tokens.",)
 
     def __init__(
         self,
@@ -46,9 +54,13 @@ class Spark3D(nn.Module):
         sparse: bool = True,
         tokens: bool = True,
         densify: bool = True,
+        execution: str = "auto",
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify)
+        check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify, checkpointing=checkpointing)
+        if execution not in ("auto", "dense"):
+            raise InputError(f"execution is {execution!r}; allowed are 'auto' and 'dense'")
         if not sparse and (tokens or densify):
             raise InputError(
                 "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"
@@ -59,6 +71,7 @@ class Spark3D(nn.Module):
                 "a masked autoencoder predicts its input, so give both the same number"
             )
         self.network = network
+        self.num_layers = network.num_layers
         self.strides = network.total_strides
         self.cell_size = tuple(cell_size or self.strides[-1])
         for stride in self.strides:
@@ -69,6 +82,8 @@ class Spark3D(nn.Module):
                 )
         self.mask_input = mask_input
         self.sparse = sparse
+        self.execution = execution
+        self.checkpointing = checkpointing
         channels = list(network.encoder.output_channels)
         self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, c, 1, 1, 1)) for c in channels if tokens)
         for token in self.mask_tokens:
@@ -76,6 +91,15 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint says of the network that is transferred."""
+        return self.network.settings
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth, that of `ResEncUNet.layer_of`; tokens and densification are as late as can be."""
+        return self.network.layer_of(name.removeprefix("network."))
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that bottleneck or mask cells do not tile.
@@ -102,26 +126,48 @@ class Spark3D(nn.Module):
             mask = torch.zeros(image.shape[0], 1, *grid, dtype=torch.bool, device=image.device)
         if self.mask_input:
             image = image * ~expand_mask(mask, image.shape[2:])
-        return self.network.decoder(self.encode(image, mask))
+        if self.sparse and self._skips_hidden(mask):
+            cells = self._encode_cells(image, mask)
+            prediction: torch.Tensor = decode_cells(self.network.decoder, *cells, self.checkpointing)
+        else:
+            prediction = self.network.decoder(self.encode(image, mask))
+        return prediction
 
     def encode(self, image: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
         """Return the densified features (B, C_s, d, h, w) that the decoder takes, full resolution first."""
         if not self.sparse:
             return self.network.encoder(image)
+        if self._skips_hidden(mask):
+            stages, fillings, where, num_masked = self._encode_cells(image, mask)
+            cells = [where if stage < num_masked else None for stage in range(len(stages))]
+            return [f.volume(stage, seen) for f, stage, seen in zip(fillings, stages, cells, strict=True)]
         visible = self.visible_voxels(mask, image.shape[2:])
-        skips = encode_visible(self.network.encoder, image, visible)
+        skips = encode_visible(self.network.encoder, image, visible, self.checkpointing)
         return [self._fill(stage, skip, seen) for stage, (skip, seen) in enumerate(zip(skips, visible, strict=True))]
+
+    def _skips_hidden(self, mask: torch.Tensor) -> bool:
+        # estimates of memory have no values in the mask, and a trace must serve other masks than the one it saw
+        return self.execution == "auto" and not mask.is_meta and not torch.jit.is_tracing()
+
+    def _encode_cells(
+        self, image: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[list[torch.Tensor], list[Filling], Cells, int]:
+        self._check_mask(mask, image.shape[2:])
+        where = Cells(mask)
+        num_masked = sum(not self._coarser(stride) for stride in self.strides)
+        stages = encode_cells(self.network.encoder, image, where, num_masked, self.checkpointing)
+        tokens = list(self.mask_tokens) or [None] * len(stages)
+        convolutions = [c if isinstance(c, nn.Conv3d) else None for c in self.densify] or [None] * len(stages)
+        densify = len(self.densify) > 0
+        fillings = [Filling(t, densify, c) for t, c in zip(tokens, convolutions, strict=True)]
+        return stages, fillings, where, num_masked
 
     def visible_voxels(self, mask: torch.Tensor, size: Sequence[int]) -> list[torch.Tensor]:
         """Return per stage which voxels are visible, (B, 1, d, h, w).
 
         A stage coarser than the cells in every axis sees everything, as in the reference with its cells of 16 voxels.
         """
-        grid = cell_grid(size, self.cell_size)
-        if tuple(mask.shape[2:]) != grid:
-            raise InputError(
-                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}"
-            )
+        self._check_mask(mask, size)
         visible = []
         for stride in self.strides:
             stage_size = [n // s for n, s in zip(size, stride, strict=True)]
@@ -130,6 +176,13 @@ class Spark3D(nn.Module):
             else:
                 visible.append(~expand_mask(mask, stage_size))
         return visible
+
+    def _check_mask(self, mask: torch.Tensor, size: Sequence[int]) -> None:
+        grid = cell_grid(size, self.cell_size)
+        if tuple(mask.shape[2:]) != grid:
+            raise InputError(
+                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}"
+            )
 
     def _coarser(self, stride: Sequence[int]) -> bool:
         return all(s > c for s, c in zip(stride, self.cell_size, strict=True))

@@ -1,7 +1,8 @@
 """A convolutional encoder that sees visible voxels only, run on the unchanged modules of a `ResidualEncoder`.
 
 Sparsification after the Spark3D paper (Sec. 4): features are zero on hidden voxels after every layer, and normalisation
-knows visible voxels alone. This is the dense form, which computes everything and masks it.
+knows visible voxels alone. This is the dense form, which computes everything and masks it; `block_sparse` gives the
+same from visible cells alone.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from dynamic_network_architectures.building_blocks.residual_encoders import Resi
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 from torch import nn
 
+from .recompute import run
 
-def encode_visible(encoder: ResidualEncoder, image: torch.Tensor, visible: list[torch.Tensor]) -> list[torch.Tensor]:
+
+def encode_visible(
+    encoder: ResidualEncoder, image: torch.Tensor, visible: list[torch.Tensor], checkpointing: bool = False
+) -> list[torch.Tensor]:
     """Run `encoder` on the visible voxels.
 
     Args:
         encoder: residual encoder with basic blocks.
         image: (B, C, D, H, W).
         visible: per stage (B, 1, d, h, w), bool, True = visible; of equal or lower resolution from stage to stage.
+        checkpointing: keep only the inputs of blocks for the backward pass and compute the rest again.
 
     Returns:
         Per stage features (B, C_s, d, h, w), exactly zero on hidden voxels.
@@ -30,7 +36,7 @@ def encode_visible(encoder: ResidualEncoder, image: torch.Tensor, visible: list[
     skips = []
     for stage, seen in zip(encoder.stages, visible, strict=True):
         for block in stage.blocks:
-            features = _block(block, features, seen)
+            features = run(masked_block, block, features, seen, checkpointing=checkpointing)
         skips.append(features)
     return skips
 
@@ -76,7 +82,8 @@ def _layer(layer: ConvDropoutNormReLU, features: torch.Tensor, visible: torch.Te
     return features
 
 
-def _block(block: BasicBlockD, features: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+def masked_block(block: BasicBlockD, features: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Run one residual block on (B, C, D, H, W) with `visible` (B, 1, d, h, w) at its output's resolution."""
     shortcut = features
     for module in block.skip if isinstance(block.skip, nn.Sequential) else []:
         shortcut = _layer(module, shortcut, visible) if isinstance(module, ConvDropoutNormReLU) else module(shortcut)

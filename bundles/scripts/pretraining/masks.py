@@ -67,11 +67,11 @@ def expand_mask(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Repeat each cell over the voxels it covers.
 
     Args:
-        mask: (B, 1, d, h, w) cells.
-        size: (D, H, W), multiples of (d, h, w).
+        mask: (B, 1, *grid) cells.
+        size: voxels per axis, multiples of the grid.
 
     Returns:
-        (B, 1, D, H, W), bool.
+        (B, 1, *size), bool.
     """
     for axis, n in enumerate(size, start=2):
         mask = mask.repeat_interleave(n // mask.shape[axis], dim=axis)

@@ -1,0 +1,218 @@
+"""Block-sparse against dense-masked execution of Spark3D: `python -m benchmarks.spark3d --output spark3d.json`.
+
+One process, the same weights and masks, alternating runs; peak memory is measured in a child process per execution.
+A GPU: `python -m benchmarks.spark3d --device cuda --size 160 --batch_size 2` (a few minutes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fire
+import numpy as np
+import torch
+from torch import nn
+
+from scripts.losses import MaskedMSELoss
+from scripts.networks import ResEncUNet, Spark3D
+from scripts.networks.block_sparse import Cells, encode_cells
+from scripts.networks.sparse import encode_visible
+from scripts.pretraining.masks import cell_grid, draw_mask
+
+from .pairs import against, alternate
+
+RESENC_L = (32, 64, 128, 256, 320, 320)
+
+
+def main(
+    output: str,
+    size: int = 96,
+    cell_size: int = 32,
+    width: float = 1.0,
+    batch_size: int = 1,
+    ratios: Sequence[float] = (0.6, 0.75, 0.9),
+    repeats: int = 5,
+    device: str = "cpu",
+    checkpointing: bool = False,
+    peers: bool = False,
+) -> None:
+    """Measure, print a table and write JSON.
+
+    Args:
+        output: file to write.
+        size: voxels per side of the patch.
+        cell_size: voxels per side of the mask's cells.
+        width: factor of ResEnc-L's channels.
+        batch_size: patches per step.
+        ratios: shares of hidden cells.
+        repeats: rounds that count.
+        device: "cpu" (float32) or "cuda" (bf16 autocast).
+        checkpointing: recompute in the backward pass.
+        peers: time a step of the plain dense network and of MONAI's masked ViT as well.
+    """
+    setting = {"size": size, "cell_size": cell_size, "width": width, "batch_size": batch_size, "device": device}
+    setting |= {"checkpointing": checkpointing}
+    image, masks = example(size, cell_size, batch_size, tuple(ratios), device)
+    net = network(width, cell_size, checkpointing).to(device)
+    optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
+    report: dict[str, Any] = setting | {
+        "machine": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "repeats": repeats,
+    }
+    middle = masks[sorted(masks)[len(masks) // 2]]
+    parts: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=optimizer)}
+    for part, run in parts.items():
+        # the dense form takes as long whatever is hidden, so each round needs it once
+        runs: dict[str, Callable[[], object]] = {"dense": partial(run, net, image, middle, "dense")}
+        runs |= {str(ratio): partial(run, net, image, mask, "auto") for ratio, mask in masks.items()}
+        if part == "step" and peers:
+            runs |= {
+                name: partial(peer_step, peer.to(device), image) for name, peer in peer_networks(size, width).items()
+            }
+        seconds = alternate(runs, repeats, device)
+        dense = seconds.pop("dense")
+        report[part] = {name: against(dense, values) for name, values in seconds.items()}
+        Path(output).write_text(json.dumps(report, indent=4) + "\n")  # a long run that is stopped leaves its first half
+    report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
+    report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
+    Path(output).write_text(json.dumps(report, indent=4) + "\n")
+    print(table(report))
+
+
+def network(width: float, cell_size: int, checkpointing: bool) -> Spark3D:
+    """Return a Spark3D around a ResEnc-L of scaled width."""
+    torch.manual_seed(0)
+    unet = ResEncUNet(1, 1, features=[max(1, round(width * f)) for f in RESENC_L], weight_init="default")
+    return Spark3D(unet, cell_size=(cell_size,) * 3, checkpointing=checkpointing)
+
+
+def example(
+    size: int, cell_size: int, batch_size: int, ratios: Sequence[float], device: str
+) -> tuple[torch.Tensor, dict[float, torch.Tensor]]:
+    """Return a random image and a mask per ratio."""
+    rng = np.random.default_rng(0)
+    grid = cell_grid((size,) * 3, (cell_size,) * 3)
+    masks = {r: torch.stack([draw_mask(grid, r, rng) for _ in range(batch_size)]).to(device) for r in ratios}
+    return torch.randn(batch_size, 1, size, size, size, generator=torch.Generator().manual_seed(0)).to(device), masks
+
+
+def encoder_pass(net: Spark3D, image: torch.Tensor, mask: torch.Tensor, execution: str) -> None:
+    """Run the encoder to dense skips and back."""
+    encoder = net.network.encoder
+    with autocast(image):
+        if execution == "auto":
+            where = Cells(mask)
+            features = [where.scatter(f) for f in encode_cells(encoder, image, where, len(net.strides))]
+        else:
+            features = encode_visible(encoder, image, net.visible_voxels(mask, image.shape[2:]))
+    torch.autograd.backward(features, [torch.ones_like(f) for f in features])
+    net.zero_grad()
+
+
+def step(
+    net: Spark3D, image: torch.Tensor, mask: torch.Tensor, execution: str, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Run a training step: forward, loss, backward, optimiser."""
+    net.execution = execution
+    with autocast(image):
+        loss = MaskedMSELoss()(net(image, mask), (image, mask))
+    loss.backward()
+    if optimizer is not None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def peer_networks(size: int, width: float) -> dict[str, nn.Module]:
+    """Return what others would train on the same patch: a dense step of the U-Net alone, and MONAI's masked ViT-B."""
+    from monai.networks.nets import MaskedAutoEncoderViT
+
+    unet = ResEncUNet(1, 1, features=[max(1, round(width * f)) for f in RESENC_L], weight_init="default")
+    return {"plain ResEnc U-Net": unet, "MONAI MaskedAutoEncoderViT": MaskedAutoEncoderViT(1, size, 16)}
+
+
+def peer_step(net: nn.Module, image: torch.Tensor) -> None:
+    """Run forward and backward of a peer."""
+    with autocast(image):
+        out = net(image)
+        out = out[0] if isinstance(out, tuple) else out
+        loss = out.float().square().mean()
+    loss.backward()
+    net.zero_grad()
+
+
+def autocast(image: torch.Tensor) -> torch.autocast:
+    """Return bf16 autocast on a GPU, none on a CPU."""
+    return torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda)
+
+
+def peak_memory(execution: str, ratio: float, **setting: Any) -> int:
+    """Measure in a fresh process by how many MiB forward and backward exceed the loaded network."""
+    command = [sys.executable, "-m", "benchmarks.spark3d", "memory", f"--execution={execution}", f"--ratio={ratio}"]
+    command += [f"--{name}={value}" for name, value in setting.items()]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ, cwd=Path(__file__).parents[1]
+    )
+    return int(done.stdout.split()[-1])
+
+
+def memory(
+    execution: str,
+    ratio: float,
+    size: int,
+    cell_size: int,
+    width: float,
+    batch_size: int,
+    device: str,
+    checkpointing: bool,
+) -> None:
+    """Print the peak of one step without optimiser, gradients included, in MiB above the loaded network."""
+    image, masks = example(size, cell_size, batch_size, [ratio], device)
+    net = network(width, cell_size, checkpointing).to(device)
+    if device.startswith("cuda"):
+        start = torch.cuda.memory_allocated()
+        step(net, image, masks[ratio], execution, None)
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        step(net, image, masks[ratio], execution, None)
+        # of this program alone; getrusage starts from what its parent held
+        peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
+    print((peak - start) // 2**20)
+
+
+def table(report: dict[str, Any]) -> str:
+    """Render the measurements as Markdown."""
+    lines = ["| hidden | encoder | whole step | peak memory |", "| --- | --- | --- | --- |"]
+    peaks = dict(report["peak_memory_mib"])
+    dense = peaks.pop("dense")
+    for ratio, peak in peaks.items():
+        cells = [f"{float(ratio):.0%}"]
+        for part in ("encoder", "step"):
+            found = report[part][ratio]
+            low, high = found["range"]
+            cells.append(
+                f"{found['times_faster']}x ({low}-{high}), {found['reference_seconds']} s to {found['seconds']} s"
+            )
+        lines.append("| " + " | ".join([*cells, f"{peak / dense:.0%}, {dense} to {peak} MiB"]) + " |")
+    for name in [name for name in report["step"] if name not in peaks]:
+        lines.append(f"\n{name}: {report['step'][name]['seconds']} s")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["memory"]:
+        fire.Fire(memory, sys.argv[2:])
+    else:
+        fire.Fire(main)

@@ -1,0 +1,29 @@
+import torch
+
+from scripts.networks.block_sparse import Cells
+
+MASK = torch.tensor([[[True, False, False]], [[False, True, True]]]).view(2, 1, 1, 1, 3)
+
+
+def test_cells_are_ordered_by_sample_and_counted():
+    where = Cells(MASK)
+    assert where.positions == [[0, 0, 0, 1], [0, 0, 0, 2], [1, 0, 0, 0]]
+    assert where.counts == [2, 1]
+
+
+def test_gather_and_scatter_are_inverse_on_visible_voxels():
+    where, volume = Cells(MASK), torch.randn(2, 5, 2, 4, 6)
+    cells = where.gather(volume)
+    assert torch.equal(cells[0], volume[0, :, :, :, 2:4])
+    shown = (~MASK).repeat_interleave(2, 4).expand(2, 1, 2, 4, 6)
+    assert torch.equal(where.scatter(cells), volume * shown)
+    assert torch.equal(
+        where.scatter(cells, torch.arange(5.0)), torch.where(shown, volume, torch.arange(5.0).view(5, 1, 1, 1))
+    )
+
+
+def test_a_halo_holds_visible_neighbours_of_the_same_sample_only():
+    where = Cells(MASK)
+    target, source = where.halo((1, 1, 2), (0, 0, 1), (0, 0, 1))
+    # padded cells are 4 wide: the last voxel of cell 0 is the first of cell 1, the first of cell 1 the last of cell 0
+    assert dict(zip(target.tolist(), source.tolist(), strict=True)) == {3: 2, 4: 1}

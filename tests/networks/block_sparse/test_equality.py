@@ -1,0 +1,164 @@
+"""Computing visible cells alone gives what computing everything and masking it gives."""
+
+import pytest
+import torch
+
+from scripts.losses import MaskedMSELoss
+from scripts.networks import ResEncUNet, Spark3D
+from scripts.networks.block_sparse import Cells, decoder, encode_cells, upsampling
+from scripts.networks.sparse import encode_visible
+from scripts.pretraining.masks import expand_mask
+
+PLAIN = {"strides": (1, 2, 2, 2), "size": (16, 24, 16)}
+CASES = {
+    "cells of the bottleneck": PLAIN,
+    "image not masked": {**PLAIN, "mask_input": False},
+    "large cells": {**PLAIN, "cell_size": (16, 8, 8)},
+    "cells finer than the bottleneck": {**PLAIN, "cell_size": (4, 4, 4), "mask_input": False},
+    "flat strides": {"strides": (1, (1, 2, 2), 2, 2), "size": (16, 24, 16), "cell_size": (8, 8, 8)},
+    "flat cells": {"strides": (1, 2, (1, 2, 2)), "size": (8, 16, 16), "cell_size": (2, 4, 8)},
+    "stride of three": {"strides": (1, 3, 2), "size": (12, 18, 12)},
+    "no tokens": {**PLAIN, "tokens": False},
+    "tokens alone": {**PLAIN, "densify": False},
+    "neither": {**PLAIN, "tokens": False, "densify": False},
+    "checkpointing": {**PLAIN, "checkpointing": True},
+}
+
+
+def case(strides, size, visible=(5, 2), dtype=torch.double, **options):
+    """A network and a batch whose samples show different numbers of cells."""
+    torch.manual_seed(0)
+    stages = {"features": (4, 6, 8, 8)[: len(strides)], "num_blocks": (1, 2, 1, 1)[: len(strides)]}
+    net = Spark3D(ResEncUNet(2, 2, weight_init="default", strides=strides, **stages), **options).to(dtype)
+    mask = torch.ones(len(visible), 1, *(n // c for n, c in zip(size, net.cell_size, strict=True)), dtype=torch.bool)
+    for sample, count in zip(mask, visible, strict=True):
+        sample.view(-1)[torch.randperm(sample.numel())[:count]] = False
+    return net, torch.randn(len(visible), 2, *size, dtype=dtype), mask
+
+
+def step(net, execution, image, mask):
+    net.execution = execution
+    net.zero_grad()
+    image = image.clone().requires_grad_()
+    prediction = net(image, mask)
+    MaskedMSELoss()(prediction, (image.detach(), mask)).backward()
+    gradients = {name: p.grad.clone() for name, p in net.named_parameters() if p.requires_grad}
+    return prediction.detach(), image.grad, gradients
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
+def test_prediction_and_gradients_equal_the_dense_ones(options):
+    net, image, mask = case(**options)
+    if options.get("cell_size") == (16, 8, 8):
+        mask[0, :, :, 0, 0] = True
+    dense, sparse = step(net, "dense", image, mask), step(net, "auto", image, mask)
+    assert (dense[0] - sparse[0]).abs().max() < 1e-12
+    assert (dense[1] - sparse[1]).abs().max() < 1e-12 * dense[1].abs().max()
+    for name, expected in dense[2].items():
+        # a bias before a norm moves nothing: its gradient is rounding
+        scale = expected.abs().max() if expected.abs().max() > 1e-10 else 1
+        assert (expected - sparse[2][name]).abs().max() < 1e-11 * scale, name
+
+
+@pytest.mark.parametrize("always", [True, False])
+@pytest.mark.parametrize("name", ["cells of the bottleneck", "flat strides", "stride of three", "no tokens", "neither"])
+def test_each_way_through_the_decoder_is_exact(monkeypatch, name, always):
+    monkeypatch.setattr(decoder, "_pays", lambda features, filling, where: always)
+    monkeypatch.setattr(upsampling, "_pays", lambda features, up, weight: always)
+    test_prediction_and_gradients_equal_the_dense_ones(CASES[name])
+
+
+@pytest.mark.parametrize("visible", [(0, 3), (12, 1), (1,), (0, 0)])
+def test_samples_that_show_nothing_everything_or_one_cell(visible):
+    net, image, mask = case(**PLAIN, visible=visible)
+    net.execution = "dense"
+    expected = net(image, mask)
+    net.execution = "auto"
+    assert (net(image, mask) - expected).abs().max() < 1e-12
+
+
+def encoded(net, image, mask):
+    where = Cells(mask)
+    return [where.scatter(cells) for cells in encode_cells(net.network.encoder, image, where, len(net.strides))]
+
+
+def test_features_equal_the_dense_ones_and_are_zero_on_hidden_voxels():
+    net, image, mask = case(**PLAIN)
+    visible = net.visible_voxels(mask, image.shape[2:])
+    found = encoded(net, image, mask)
+    for features, expected, seen in zip(
+        found, encode_visible(net.network.encoder, image, visible), visible, strict=True
+    ):
+        assert (features - expected).abs().max() < 1e-12
+        assert (features[~seen.expand_as(features)] == 0).all() and (features[seen.expand_as(features)] != 0).any()
+
+
+def test_changing_hidden_voxels_leaves_the_encoder_bit_identical():
+    net, image, mask = case(**PLAIN, dtype=torch.float)
+    hidden = expand_mask(mask, image.shape[2:])
+    changed = torch.where(hidden, torch.randn_like(image) * 100, image)
+    assert all(
+        torch.equal(a, b) for a, b in zip(*(encoded(net, x * ~hidden, mask) for x in (image, changed)), strict=True)
+    )
+    assert torch.equal(net(image, mask), net(changed, mask))
+
+
+def test_every_trained_parameter_gets_a_gradient_where_stages_are_unmasked_too():
+    net, image, mask = case(**CASES["cells finer than the bottleneck"])
+    net(image, mask).sum().backward()
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
+
+
+def test_deep_supervision_predicts_at_all_levels():
+    net, image, mask = case(**PLAIN)
+    net.network = ResEncUNet(2, 2, (4, 6, 8, 8), (1, 2, 1, 1), (1, 2, 2, 2), deep_supervision=True).double()
+    found = net(image, mask)
+    net.execution = "dense"
+    assert all((a - b).abs().max() < 1e-12 for a, b in zip(found, net(image, mask), strict=True))
+
+
+def test_a_dropped_channel_is_dropped_in_all_cells_of_a_sample():
+    net, image, mask = case(**PLAIN)
+    outputs = []
+    for execution in ("dense", "auto"):
+        net.network = ResEncUNet(2, 2, (4, 6, 8, 8), (1, 2, 1, 1), (1, 2, 2, 2), dropout=0.5).double()
+        torch.manual_seed(1)
+        net.network.load_state_dict({k: torch.randn_like(v) for k, v in net.network.state_dict().items()})
+        net.execution = execution
+        outputs.append(net(image, mask))
+    assert (outputs[0] - outputs[1]).abs().max() < 1e-10
+
+
+def test_the_execution_is_no_part_of_the_state():
+    net, *_ = case(**PLAIN)
+    dense, *_ = case(**PLAIN, execution="dense", checkpointing=True)
+    assert list(net.state_dict()) == list(dense.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
+    net, image, mask = case(**PLAIN, dtype=torch.float)
+    net, image, mask = net.to(device), image.to(device), mask.to(device)
+    exact = step(net, "dense", image, mask)[0]
+    with torch.autocast(device, dtype=dtype):
+        prediction, _, gradients = step(net, "auto", image, mask)
+    assert (prediction - exact).abs().max() < 0.05 * exact.abs().max()
+    assert all(torch.isfinite(g).all() for g in gradients.values())
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same():
+    net, image, mask = case(strides=(1, 2), size=(4, 4, 4), visible=(3,), dtype=torch.float)
+    expected = net(image, mask)
+    found = torch.compile(net, backend="aot_eager")(image, mask)
+    found.sum().backward()
+    assert (found - expected).abs().max() < 1e-5
+
+
+def test_a_trace_serves_other_masks_and_is_saved(tmp_path):
+    net, image, mask = case(**PLAIN, dtype=torch.float)
+    torch.jit.trace(net.eval(), (image, mask), check_trace=False).save(str(tmp_path / "traced.pt"))
+    traced, other = torch.jit.load(str(tmp_path / "traced.pt")), mask.flip(0)
+    with torch.no_grad():
+        assert (traced(image, other) - net(image, other)).abs().max() < 1e-5

@@ -1,0 +1,70 @@
+"""Two processes with half a batch each do what one does with the whole, and wait for no gradient that never comes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from scripts.losses import MaskedMSELoss
+from scripts.networks import UNETR, ViTClassifier, ViTMAE
+
+OPTIONS = {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2}
+SIZE = (8, 8, 8)
+NETWORKS = {
+    "mae": lambda: ViTMAE(1, SIZE, 12, 1, 2, checkpointing=True, **OPTIONS),
+    "unetr": lambda: UNETR(1, 3, SIZE, feature_size=2, drop_path=0.0, **OPTIONS),
+    "token": lambda: ViTClassifier(1, 5, SIZE, "token", drop_path=0.0, **OPTIONS),
+    "mean": lambda: ViTClassifier(1, 5, SIZE, "mean", drop_path=0.0, **OPTIONS),
+}
+
+dist.init_process_group("gloo")
+mine = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
+torch.manual_seed(0)
+image = torch.randn(4, 1, *SIZE)
+mask = torch.stack([torch.randperm(8) < 6 for _ in range(4)]).view(4, 1, 2, 2, 2)
+
+
+def step(network, part):
+    network.zero_grad()
+    output = network(image[part], mask[part]) if name == "mae" else network(image[part])
+    loss = MaskedMSELoss()(output, (image[part], mask[part])) if name == "mae" else (output - 1).square().mean()
+    loss.backward()
+    return output.detach()
+
+
+found = {}
+for name, make in NETWORKS.items():
+    torch.manual_seed(1)
+    network = make()
+    whole = step(network, slice(None))
+    wanted = {key: p.grad.clone() for key, p in network.named_parameters() if p.requires_grad}
+    wrapped = DistributedDataParallel(network)
+    for _ in range(2):
+        half = step(wrapped, mine)
+    errors = [(p.grad - wanted[key]).abs().max().item() for key, p in network.named_parameters() if key in wanted]
+    found[name] = {"features": (half - whole[mine]).abs().max().item(), "gradients": max(errors)}
+torch.save(found, f"{sys.argv[1]}/rank{dist.get_rank()}.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path):
+    (tmp_path / "step.py").write_text(SCRIPT)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "bundles")}
+    command = [*launcher, str(tmp_path / "step.py"), str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        for name, errors in torch.load(tmp_path / f"rank{rank}.pt").items():
+            assert max(errors.values()) < 1e-5, (name, errors)
