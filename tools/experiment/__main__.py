@@ -23,7 +23,6 @@ from ..phantoms import make_phantoms
 from .child import Runner, claimed, run_child
 from .data import data_digest, list_training_images
 from .expand import Plan, Run, expand
-from .overrides import effective_config
 from .places import Places
 from .plan_text import describe, describe_end
 from .records import is_recorded, write_record, write_study
@@ -128,10 +127,10 @@ def prepare_data(study: Study, places: Places) -> None:
             make_phantoms(str(places.data / "phantoms"), **study.generated)
         if any(entry.get("pretrain_on") == SELF for entry in study.initialisations.values()):
             for name, dataset in study.datasets.items():
-                config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
                 for fold in study.folds:
                     target = places.out / "lists" / f"{name}-fold{fold}.json"
-                    list_training_images(places.data / dataset["folder"], config, fold, target)
+                    folder = places.data / dataset["folder"]
+                    list_training_images(dataset["bundle"], dataset.get("knobs", {}), folder, fold, target)
 
 
 def _worker(

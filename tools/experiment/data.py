@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-from scripts.data.cases import labelled_cases
-from scripts.data.splits import split_cases
+from monai.bundle import ConfigParser
+
 from scripts.errors import InputError
 from scripts.files import save_json
 
-from ..commands import shown
+from ..commands import Knobs, shown
+from ..render import ROOT
+from .overrides import effective_config
 
 HEAD = 65536  # bytes of a file's beginning that stand for its content, so that terabytes need no reading
 
@@ -33,22 +34,17 @@ def data_digest(folder: Path) -> str:
     return content.hexdigest()[:12]
 
 
-def list_training_images(folder: Path, config: dict[str, Any], fold: int, target: Path) -> None:
-    """Write the data list of a fold's training images; those that validate and test are left out.
+def list_training_images(bundle: str, knobs: Knobs, folder: Path, fold: int, target: Path) -> None:
+    """Write the data list of a fold's training images, divided as the bundle itself does; the others are left out.
 
     Args:
-        folder: the labelled dataset.
-        config: the segmentation bundle's, which says how it is divided.
+        bundle: for which the dataset is.
+        knobs: of the dataset.
+        folder: the dataset.
         fold: which fold validates.
         target: JSON file to write.
     """
-    cases = labelled_cases(folder, config["labels"], config["channels"], target.with_suffix(".csv"))
-    parts = split_cases(
-        cases,
-        fold=fold,
-        num_folds=config["num_folds"],
-        test_fraction=config["test_fraction"],
-        seed=config["split_seed"],
-        patient_pattern=config["patient_pattern"],
-    )
+    places: Knobs = {"bundle_root": str(ROOT / "bundles" / bundle), "output_dir": str(target.with_suffix(""))}
+    config = effective_config(bundle, [], {**knobs, **places, "dataset_dir": str(folder), "fold": fold})
+    parts = ConfigParser(config).get_parsed_content("parts")
     save_json([{"image": case["image"]} for case in parts["train"]], target)

@@ -15,6 +15,7 @@ from .study import SELF, Study
 from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened
 
 SMALL_CROPS: Knobs = {"min_fov_mm": 0, "min_file_kb": 0}  # training images are wanted whatever their size
+DIVISION = ("test_fraction", "split_seed", "num_folds", "patient_pattern", "split")
 NO_COST = ("seed", "fold", "num_labelled", "max_epochs", *SMALL_CROPS)
 
 
@@ -125,7 +126,7 @@ def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any
         knobs |= SMALL_CROPS
         scans = f"OUTPUT/lists/{labels['dataset']}-fold{fold}.json"
         config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
-        division = [config[key] for key in ("test_fraction", "split_seed", "num_folds", "patient_pattern")]
+        division = [config[key] for key in DIVISION]
         content = digest([data(dataset["folder"]), fold, division])
     else:
         folder = study.unlabelled[source]["folder"]
