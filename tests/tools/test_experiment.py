@@ -112,7 +112,7 @@ def test_all_arms_share_the_test_part_and_pretraining_never_sees_it(study, place
     assert not any("split_seed" in knobs for knobs in segmenting)
 
 
-@pytest.mark.parametrize("after", [0, 1, 5, 11, 20, 33])
+@pytest.mark.parametrize("after", [1, 11, 33])
 @pytest.mark.parametrize("how", ["interrupted_after", "stops_after"])
 def test_broken_off_and_continued_gives_the_records_of_an_unbroken_study(study, places, tmp_path, after, how):
     whole = Places(places.data, tmp_path / "whole")
