@@ -1,7 +1,7 @@
 """Cost of a training step of a bundle: `python -m tools.measure spark3d_pretrain --preset compact`.
 
-Measures seconds and peak memory on this machine, or with `--estimate` counts what a step must hold, without computing:
-for sizes that do not fit here.
+Measures seconds and peak memory on this machine. With `--flops` it counts the operations of a step instead, which no
+machine changes; with `--estimate` what a step must hold, without computing: for sizes that do not fit here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import fire
 import torch
 from monai.bundle import ConfigParser
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.errors import plain_errors
+from scripts.files import save_json
 
 from .render import ROOT
 
@@ -26,25 +28,39 @@ GIB = 2**30
 
 
 def main(
-    bundle: str, preset: str = "", device: str = "cpu", steps: int = 7, estimate: bool = False, **knobs: Any
+    bundle: str,
+    preset: str = "",
+    device: str = "cpu",
+    steps: int = 7,
+    estimate: bool = False,
+    flops: bool = False,
+    output_file: str = "",
+    **knobs: Any,
 ) -> None:
     """Print the cost of a training step as JSON.
 
     Args:
         bundle: folder of the bundle below `bundles`.
-        preset: overlay of its train.json.
+        preset: overlay of its train.json, several joined by "+".
         device: where to compute.
         steps: measured steps, after two that are not counted; the median is reported.
         estimate: count memory on PyTorch's meta device instead; float32, without the framework's own buffers.
+        flops: count floating-point operations of matrix products and convolutions instead, forward and backward.
+        output_file: also write the JSON there.
         knobs: overrides such as `--batch_size 6`.
     """
     configs = ROOT / "bundles" / bundle / "configs"
-    files = [configs / f"{name}.json" for name in ("train", preset) if name]
+    files = [configs / f"{name}.json" for name in ("train", *preset.split("+")) if name]
     parser = ConfigParser(ConfigParser.load_config_files(files))
     parser.update({"bundle_root": str(configs.parent), **knobs})
     report = {"bundle": bundle, "preset": preset or "default", "patch_size": parser["patch_size"]}
     report["batch_size"] = parser["batch_size"]
-    report |= estimated(parser) if estimate else measured(parser, device, steps)
+    if flops:
+        report |= counted(parser, device)
+    else:
+        report |= estimated(parser) if estimate else measured(parser, device, steps)
+    if output_file:
+        save_json(report, output_file)
     print(json.dumps(report, indent=4))
 
 
@@ -72,6 +88,15 @@ def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
         "steps": steps,
         "peak_memory_gib": round((_memory(device) - start) / GIB, 2),
     }
+
+
+def counted(parser: ConfigParser, device: str) -> dict[str, Any]:
+    """Count the operations of one training step on random data; see `main`."""
+    network = parser.get_parsed_content("network_def").to(device)
+    inputs, target = example(parser, 0, device)
+    with FlopCounterMode(display=False) as counter:
+        parser.get_parsed_content("loss")(network(*inputs), target).backward()
+    return {"flops_per_step": counter.get_total_flops()}
 
 
 def estimated(parser: ConfigParser) -> dict[str, Any]:

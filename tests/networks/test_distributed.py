@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from scripts.losses import MaskedMSELoss
-from scripts.networks import UNETR, ViTClassifier, ViTMAE
+from scripts.networks import NNFormer, NNFormerMAE, UNETR, ViTClassifier, ViTMAE
 
 OPTIONS = {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2}
 SIZE = (8, 8, 8)
@@ -24,7 +24,17 @@ NETWORKS = {
     "unetr": lambda: UNETR(1, 3, SIZE, feature_size=2, drop_path=0.0, **OPTIONS),
     "token": lambda: ViTClassifier(1, 5, SIZE, "token", drop_path=0.0, **OPTIONS),
     "mean": lambda: ViTClassifier(1, 5, SIZE, "mean", drop_path=0.0, **OPTIONS),
+    "nnformer": lambda: nnformer(),
+    "nnformer_supervised": lambda: nnformer(deep_supervision=True),
+    "nnformer_sparse_mae": lambda: NNFormerMAE(nnformer(), "sparse", None, 12, 1, 2),
+    "nnformer_dense_mae": lambda: NNFormerMAE(nnformer(checkpointing=True), "dense", None, 12, 1, 2),
 }
+
+
+def nnformer(**options):
+    shape = {"embed_dim": 12, "num_heads": (1, 2, 3), "depths": (2, 1, 1), "windows": (2, 4, 2), "stem_strides": (1, 1)}
+    return NNFormer(1, 3, down_strides=(2, 2), drop_path=0.0, **shape, **options)
+
 
 dist.init_process_group("gloo")
 mine = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
@@ -35,10 +45,15 @@ mask = torch.stack([torch.randperm(8) < 6 for _ in range(4)]).view(4, 1, 2, 2, 2
 
 def step(network, part):
     network.zero_grad()
-    output = network(image[part], mask[part]) if name == "mae" else network(image[part])
-    loss = MaskedMSELoss()(output, (image[part], mask[part])) if name == "mae" else (output - 1).square().mean()
+    if name.endswith("mae"):
+        outputs = [network(image[part], mask[part])]
+        loss = MaskedMSELoss()(outputs[0], (image[part], mask[part]))
+    else:
+        outputs = network(image[part])
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        loss = sum((output - 1).square().mean() for output in outputs)
     loss.backward()
-    return output.detach()
+    return outputs[0].detach()
 
 
 found = {}

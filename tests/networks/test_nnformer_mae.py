@@ -10,6 +10,7 @@ from scripts.errors import InputError
 from scripts.losses import MaskedMSELoss
 from scripts.networks import NNFormer, NNFormerMAE
 from scripts.pretraining.masks import expand_mask
+from scripts.pretraining.targets import CellNormalizedTargets
 from tests.networks.nnformer import naive
 
 # tokens of 2x2x2 voxels; grids 16, 8, 4, 2 of a patch of 32^3; a bottleneck token is 16^3 voxels, so 8 cells
@@ -128,6 +129,29 @@ def test_every_parameter_gets_a_gradient(mode):
     net, (image, mask) = small(mode), batch()
     MaskedMSELoss()(net(image, mask), (image, mask)).backward()
     assert not [name for name, p in net.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+
+
+@MODES
+def test_hidden_cells_of_a_toy_set_are_learnt(mode):
+    """Waves of one length, of which the visible cells tell the phase; 1 is what predicting each cell's mean gives."""
+    torch.manual_seed(0)
+    mae = NNFormerMAE(
+        NNFormer(1, 3, 12, (1, 2, 3), (1, 1, 1), (1, 1), (2, 4, 2), (2, 2), drop_path=0.0), mode,
+        decoder_dim=24, decoder_depth=1, decoder_heads=2,
+    )  # fmt: skip
+    loss = MaskedMSELoss(CellNormalizedTargets(mae.target_size))
+    optimizer = torch.optim.AdamW(mae.parameters(), lr=3e-3, betas=(0.9, 0.95))
+    place = torch.arange(8).view(1, 1, 8, 1, 1).expand(-1, -1, 8, 8, 8)
+    errors = []
+    for _ in range(120):
+        image = torch.sin(place * torch.pi / 4 + 2 * torch.pi * torch.rand(8, 1, 1, 1, 1))
+        mask = torch.stack([torch.randperm(8) < 4 for _ in range(8)]).view(8, 1, 2, 2, 2)
+        optimizer.zero_grad()
+        error = loss(mae(image, mask), (image, mask))
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert errors[0] > 0.9 and sum(errors[-10:]) / 10 < 0.5
 
 
 @MODES

@@ -9,9 +9,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from scripts.errors import InputError
 from tests.tools.fake_bundles import DICE, TEST_CASES, save
+from tools.curves import read_curves
 from tools.demo.__main__ import run_demo
 from tools.demo.report import report
-from tools.demo.results import read_curves, read_volume
+from tools.demo.results import read_volume
 from tools.demo.settings import make_settings
 from tools.demo.tables import compare_arms, reconstruction_words
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import fire
-import torch
 
 from scripts.errors import InputError, plain_errors
 from scripts.files import save_json
 
+from ..commands import command_line, shown
+from ..facts import device_name
+from ..logs import last_lines
 from .settings import PRETRAINS_ON_DATA, ROOT, Settings, make_settings
-from .steps import Step, command_line, data_folders, make_steps, shown
+from .steps import Step, data_folders, make_steps
 
 SETTINGS = "demo.json"
-LAST_LINES = 15
 
 Runner = Callable[[list[str], Path], int]
 
@@ -149,11 +149,6 @@ def describe_plan(settings: Settings, out: Path, steps: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def device_name() -> str:
-    """Name the device on which the bundles will run."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
-
-
 def run_step(step: Step, out: Path, settings: Settings, heading: str, run: Runner) -> None:
     """Run one step, continuing an interrupted training, and leave its stamp.
 
@@ -220,12 +215,6 @@ def run_logged(command: list[str], log: Path) -> int:
         finally:
             process.terminate()
             process.wait()
-
-
-def last_lines(log: Path) -> list[str]:
-    """Return the last lines of a log; a progress bar's redraws count as lines."""
-    lines = re.split(r"[\r\n]+", log.read_text(errors="replace"))
-    return [line for line in lines if line.strip()][-LAST_LINES:]
 
 
 def _epochs(knobs: dict[str, object]) -> str:

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..commands import bundle_command, command_line, shown
 from .settings import PRETRAIN, SEGMENT, Settings
-from .steps import bundle_command, command_line, data_folders, shown
+from .steps import data_folders
 
 
 def commands_run(steps: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from .results import Curve
+from ..curves import Curve
 
 PLANES = ("sagittal", "coronal", "axial")
 ARM_COLOURS = {"fine-tuned": "#0f766e", "from scratch": "#c2571a"}

@@ -5,23 +5,26 @@ python -m tools.demo.report --output_dir demo
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime
 from pathlib import Path
 
 import fire
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from scripts.data.scans import case_names
 from scripts.errors import InputError, plain_errors
 from scripts.files import write_atomically
 
+from ..commands import shown
+from ..curves import read_curves
+from ..facts import read_environment
+from ..held_out import evaluated_cases
+from ..pages import page_templates, save_figure
 from . import figures
 from .commands import commands_run, commands_to_go_on
-from .results import read_curves, read_environment, read_json, read_steps, read_volume
+from .results import read_json, read_steps, read_volume
 from .settings import PRETRAINS_ON_DATA, Settings, segmentation_cases, segmentation_config
-from .steps import data_folders, evaluated_cases, shown
+from .steps import data_folders
 from .tables import compare_arms, reconstruction_words, segmentation_rows, segmentation_summary
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -58,31 +61,28 @@ def render(out: Path, settings: Settings) -> str:
     pretrain = read_json(out / "pretrain_evaluation" / "reconstruction.json")
     arms = {arm: read_json(out / f"{arm}_evaluation" / "metrics.json") for arm in ("finetuned", "scratch")}
     steps = read_steps(out)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("demo.html.j2").render(
-        settings=settings,
-        data=shown(data),
-        unlabelled=shown(unlabelled),
-        note=PRETRAINS_ON_DATA if settings.pretrains_on_data else None,
-        figures=save_figures(out, data),
-        pretrain=pretrain,
-        pretrain_words=reconstruction_words(pretrain) if pretrain else None,
-        metrics=next((metrics for metrics in arms.values() if metrics), None),
-        summary=segmentation_summary(arms),
-        comparison=compare_arms(arms["finetuned"], arms["scratch"]) if all(arms.values()) else None,
-        rows=segmentation_rows(arms),
-        steps=steps,
-        seconds=sum(step["seconds"] for step in steps),
-        environment=read_environment(),
-        date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        commands_run=commands_run(steps),
-        commands_to_go_on=commands_to_go_on(out, settings),
+    return (
+        page_templates(TEMPLATES)
+        .get_template("demo.html.j2")
+        .render(
+            settings=settings,
+            data=shown(data),
+            unlabelled=shown(unlabelled),
+            note=PRETRAINS_ON_DATA if settings.pretrains_on_data else None,
+            figures=save_figures(out, data),
+            pretrain=pretrain,
+            pretrain_words=reconstruction_words(pretrain) if pretrain else None,
+            metrics=next((metrics for metrics in arms.values() if metrics), None),
+            summary=segmentation_summary(arms),
+            comparison=compare_arms(arms["finetuned"], arms["scratch"]) if all(arms.values()) else None,
+            rows=segmentation_rows(arms),
+            steps=steps,
+            seconds=sum(step["seconds"] for step in steps),
+            environment=read_environment(),
+            date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            commands_run=commands_run(steps),
+            commands_to_go_on=commands_to_go_on(out, settings),
+        )
     )
 
 
@@ -103,7 +103,7 @@ def save_figures(out: Path, data: Path) -> dict[str, str]:
         drawn["segmentations"] = figures.overlay_figure(cases, classes)
     if scans and cases:
         drawn["overview"] = figures.overview_figure(scans[0], cases[0], classes)
-    return {name: _save(figure, out / "figures" / f"{name}.png") for name, figure in drawn.items()}
+    return {name: save_figure(figure, out / "figures" / f"{name}.png") for name, figure in drawn.items()}
 
 
 def read_reconstructions(out: Path) -> list[figures.Reconstruction]:
@@ -134,16 +134,6 @@ def read_segmentations(out: Path, data: Path) -> list[figures.Segmentation]:
             maps = [read_volume(path)[0] for path in (str(prediction), label)]
             found.append(figures.Segmentation(name, volume, maps[0], maps[1], spacing))
     return found
-
-
-def _save(figure: Figure, path: Path) -> str:
-    """Save a figure and return it as a data URL."""
-
-    def save(name: str) -> None:
-        figure.savefig(name, dpi=130, metadata={"Software": None})
-
-    write_atomically(path, save)
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from scripts.data.cases import labelled_cases
 from scripts.data.scans import find_scans
 from scripts.errors import InputError
 
+from ..commands import Knobs
 from ..render import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
@@ -21,8 +22,6 @@ PRETRAINS_ON_DATA = (
     "no unlabelled scans are given, so pretraining sees the images of the labelled folder but those of the test cases, "
     "and no labels; small crops are let in, whatever their field of view and file size"
 )
-
-Knobs = dict[str, object]
 
 
 @dataclass(frozen=True)

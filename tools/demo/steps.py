@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.data.scans import find_scans
 from scripts.data.splits import split_cases
 from scripts.files import save_json
 
-from .settings import PRETRAIN, ROOT, SEGMENT, Knobs, Settings, segmentation_cases, segmentation_config
+from ..commands import Knobs, bundle_command, shown, tool_command
+from ..held_out import evaluated_cases, list_held_out
+from .settings import PRETRAIN, SEGMENT, Settings, segmentation_cases, segmentation_config
 
 SEED = 0
 SHOWN_SCANS, SHOWN_CASES = 3, 6  # how many held-out scans are reconstructed and test cases segmented for the report
@@ -50,8 +48,8 @@ def make_steps(settings: Settings, out: Path) -> list[Step]:
     Returns:
         The steps; commands name paths inside the project relative to it.
     """
-    generate = tool_command("tools.phantoms", out / "data")
-    report = tool_command("tools.demo.report", out)
+    generate = tool_command("tools.phantoms", "--output_dir", shown(out / "data"))
+    report = tool_command("tools.demo.report", "--output_dir", shown(out))
     return [
         *([] if settings.data else [Step("phantoms", "generate brain-like phantoms", generate, out / "data")]),
         *_pretraining(settings, out),
@@ -112,41 +110,11 @@ def _segmentation(settings: Settings, out: Path) -> list[Step]:
     ]
 
 
-def tool_command(module: str, output_dir: Path) -> list[str]:
-    """Return the command that runs one of the project's tools on a folder."""
-    return [*_python(), module, "--output_dir", shown(output_dir)]
-
-
-def bundle_command(bundle: str, configs: list[str], knobs: Knobs) -> list[str]:
-    """Return the command that runs a bundle's configs with some knobs, from the project folder."""
-    files = ",".join(f"'bundles/{bundle}/configs/{config}.json'" for config in configs)
-    command = [*_python(), "monai.bundle", "run", "--config_file", f"[{files}]", "--bundle_root", f"bundles/{bundle}"]
-    for knob, value in knobs.items():
-        command += [f"--{knob}", shown(value) if isinstance(value, Path) else str(value)]
-    return command
-
-
-def command_line(command: list[str]) -> str:
-    """Return a command as one would type it: an argument with single quotes, as MONAI's list, in double ones."""
-    plain = [f'"{part}"' if "'" in part and not set(part) & set('"$`\\!') else shlex.quote(part) for part in command]
-    return " ".join(plain)
-
-
 def data_folders(settings: Settings, out: Path) -> tuple[Path, Path]:
     """Return the folder in MSD layout and the folder, or data list, of the pretraining scans."""
     if settings.data is None:
         return out / "data" / "labelled", out / "data" / "unlabelled"
     return Path(settings.data), Path(settings.unlabelled or out / "inputs" / "unlabelled.json")
-
-
-def shown(path: Path) -> str:
-    """Return a path as the commands name it: relative inside the project folder, absolute outside."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-def evaluated_cases(report: Path) -> list[str]:
-    """List the cases of an evaluation's JSON in order."""
-    return list(dict.fromkeys(row["case"] for row in json.loads(report.read_text())["cases"]))
 
 
 def list_unlabelled(target: Path, data: Path) -> None:
@@ -158,9 +126,8 @@ def list_unlabelled(target: Path, data: Path) -> None:
 
 def list_scans(out: Path, unlabelled: Path) -> None:
     """Write the data list of the first held-out scans, `inputs/scans.json`."""
-    images = {scan["case"]: scan["image"] for scan in find_scans(unlabelled, mixed_dicom=True)}
-    cases = evaluated_cases(out / "pretrain_evaluation" / "reconstruction.json")[:SHOWN_SCANS]
-    save_json([{"image": images[case]} for case in cases], out / "inputs" / "scans.json")
+    report = out / "pretrain_evaluation" / "reconstruction.json"
+    list_held_out(report, unlabelled, SHOWN_SCANS, out / "inputs" / "scans.json")
 
 
 def list_images(out: Path, data: Path) -> None:
@@ -168,8 +135,3 @@ def list_images(out: Path, data: Path) -> None:
     images = {case["case"]: case["image"] for case in segmentation_cases(data)}
     cases = evaluated_cases(out / "finetuned_evaluation" / "metrics.json")[:SHOWN_CASES]
     save_json([{"image": images[case]} for case in cases], out / "inputs" / "images.json")
-
-
-def _python() -> list[str]:
-    """Return the interpreter in use, as the commands name it."""
-    return [shown(Path(sys.executable)), "-m"]

@@ -7,6 +7,7 @@ from scripts.checkpoints.nnformer_keys import to_official
 from scripts.errors import InputError
 from scripts.networks import NNFormer
 from tests.networks.nnformer import naive
+from tools.render import ROOT, read_card
 
 SMALL = {"embed_dim": 8, "num_heads": (1, 2, 4, 8), "windows": (2, 2, 2, 1), "stem_strides": ((2, 2, 2), (1, 1, 1))}
 ODD = {
@@ -45,6 +46,16 @@ def test_published_networks(name, total, encoder, size, grids):
     net.check_patch(size)
     assert net.geometry.grids(size) == grids
     assert NNFormer(**{k: v for k, v in net.settings.items() if k != "name"}).settings == net.settings
+
+
+@pytest.mark.parametrize("name", ["synapse", "acdc", "tumour"])
+def test_model_card_states_the_parameters(name):
+    with torch.device("meta"):
+        net, ours = getattr(NNFormer, name)(quirks=True), getattr(NNFormer, name)()
+    trained = sum(p.numel() for p in ours.parameters() if p.requires_grad)
+    row = next(r for r in read_card("nnformer_mae_pretrain", ROOT)["docs"]["published"] if name in r["Here"])
+    stated = [row[key] for key in ("Parameters, official", "Encoder", "Trained here")]
+    assert stated == [f"{n:,}" for n in (count(net), count(net.encoder), trained)]
 
 
 @pytest.mark.parametrize("quirks", [False, True])

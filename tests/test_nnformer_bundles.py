@@ -1,0 +1,36 @@
+"""The presets of nnFormer's pretraining fit the segmentation bundles that they are meant for."""
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from tools.render import ROOT, read_card
+
+
+def read(bundle, *names):
+    folder = ROOT / "bundles" / bundle
+    parser = ConfigParser(ConfigParser.load_config_files([folder / "configs" / f"{name}.json" for name in names]))
+    with torch.device("meta"):
+        network = parser.get_parsed_content("network_def")
+    return network, {key: parser.get_parsed_content(key) for key in ("patch_size", "spacing")}
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        ("synapse", "btcv_segmentation"),
+        ("tumour", "msd_braintumour_segmentation"),
+        ("acdc", "acdc_segmentation"),
+        ("compact", "hippocampus_segmentation"),
+    ],
+)
+def test_pretraining_has_the_geometry_of_finetuning(preset, name):
+    mae, plan = read("nnformer_mae_pretrain", "train", preset)
+    default = read_card(name, ROOT).get("network") == "nnformer"
+    network, wanted = read(name, "train", *([] if default else ["nnformer"]))
+    assert plan == wanted
+    assert mae.geometry == network.geometry and mae.settings["num_heads"] == network.settings["num_heads"]
+    mae.check_patch(plan["patch_size"])
+    ours, theirs = mae.encoder.state_dict(), network.encoder.state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+    assert all(block.drop_path.drop_prob == 0 for stage in mae.encoder.stages for block in stage)

@@ -1,0 +1,281 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.data.cases import labelled_cases
+from scripts.data.splits import split_cases
+from scripts.errors import InputError
+from tests.tools.fake_bundles import knobs_of
+from tests.tools.fake_runs import FakeRuns
+from tools.experiment.__main__ import run_study
+from tools.experiment.child import claimed, run_child
+from tools.experiment.data import data_digest
+from tools.experiment.expand import expand
+from tools.experiment.overrides import effective_config
+from tools.experiment.places import Places
+from tools.experiment.shards import share
+from tools.experiment.study import read_study
+from tools.render import ROOT
+
+SMALLEST = ROOT / "studies" / "smallest.json"
+
+
+@pytest.fixture
+def study(phantoms):
+    """The smallest study on phantoms that are there already."""
+    found = read_study(SMALLEST)
+    datasets = {"phantoms": {**found.datasets["phantoms"], "folder": "data/labelled"}}
+    unlabelled = {"heads": {"folder": "data/unlabelled"}}
+    return dataclasses.replace(found, generated=None, datasets=datasets, unlabelled=unlabelled)
+
+
+@pytest.fixture
+def places(phantoms, tmp_path):
+    return Places(phantoms.parent, tmp_path / "out")
+
+
+def records(places, study="smallest"):
+    """Records by name, without what says when and for how long."""
+    found = {}
+    for path in (places.out / "records" / study).glob("*.json"):
+        record = json.loads(path.read_text())
+        for part in (record, record.get("pretraining") or {}):
+            part.pop("timing", None)
+        found[path.name] = record
+    return found
+
+
+def make_study(tmp_path, **changes):
+    content = json.loads(SMALLEST.read_text()) | changes
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(content))
+    return read_study(path)
+
+
+def test_every_run_has_a_record_with_all_that_is_needed(study, places):
+    runs = FakeRuns()
+    assert run_study(study, places, run=runs) == 0
+    found = records(places)
+    names = [name for name in found if name.startswith("phantoms-")]
+    assert len(names) == 10 and len(found) == 10 + 4 + 1
+    record = found["phantoms-resenc-mae_heads-default-n3-seed1-fold0.json"]
+    assert (record["seed"], record["budget"], record["initialisation"]) == (1, 3, "mae_heads")
+    assert len(record["cases"]) == 12 and record["part"] == "test"
+    assert record["curve"]["steps"] == [4, 8, 12] and record["loss"]["steps"] == [4, 8, 12]
+    assert {"torch", "monai", "revision"} <= set(record["versions"]) and record["device"]
+    assert record["pretraining"]["steps"] == 6 and f"{record['pretraining']['id']}.json" in found
+    assert str(places.out) not in json.dumps(found) and str(places.data) not in json.dumps(found)
+    assert found["phantoms-resenc-scratch-default-n3-seed0-fold0.json"]["pretraining"] is None
+    assert run_study(study, places, run=runs) == 0 and len(runs.commands) == 10 * 2 + 4 * 3 + 2
+
+
+def test_pretrainings_are_shared_and_cost_is_matched(study, places):
+    runs = FakeRuns()
+    study = dataclasses.replace(study, budgets=[3, 4], seeds=[0])
+    assert run_study(study, places, run=runs) == 0
+    trained = [
+        c for c in runs.commands if "bundles/spark3d_pretrain" in c and knobs_of(c)["output_dir"].endswith("training")
+    ]
+    assert len(trained) == 2  # one on the training images, one on heads, whatever the budget
+    found = records(places)
+    # 6 steps of pretraining are 6 steps, or at three times the operations 18, of training; an epoch has 4
+    assert found["phantoms-resenc-scratch_added_steps-default-n3-seed0-fold0.json"]["steps"] == 20
+    assert found["phantoms-resenc-scratch_matched_compute-default-n3-seed0-fold0.json"]["steps"] == 32
+
+
+def test_matched_seconds_follow_from_the_records_of_both_trainings(study, places):
+    matched = {"scratch": {}, "longer": {"pretrain_on": "heads", "match": "seconds"}}
+    study = dataclasses.replace(study, initialisations=matched, seeds=[0])
+    assert run_study(study, places, run=FakeRuns()) == 0
+    # the fake's trainings take equal processor time (or about equal time on a GPU): twice the steps
+    assert records(places)["phantoms-resenc-longer-default-n3-seed0-fold0.json"]["steps"] >= 24
+
+
+def test_all_arms_share_the_test_part_and_pretraining_never_sees_it(study, places):
+    run_study(study, places, run=(runs := FakeRuns()))
+    config = effective_config("hippocampus_segmentation", ["tiny"], {"num_folds": 3})
+    cases = labelled_cases(places.data / "data" / "labelled", config["labels"], config["channels"])
+    parts = split_cases(cases, num_folds=3, test_fraction=config["test_fraction"], seed=config["split_seed"])
+    listed = json.loads((places.out / "lists" / "phantoms-fold0.json").read_text())
+    assert [Path(entry["image"]).name for entry in listed] == [Path(case["image"]).name for case in parts["train"]]
+    segmenting = [knobs_of(c) for c in runs.commands if "bundles/hippocampus_segmentation" in c]
+    for knob in ("fold", "num_folds", "num_labelled", "dataset_dir"):
+        assert len({knobs[knob] for knobs in segmenting}) == 1
+    assert not any("split_seed" in knobs for knobs in segmenting)
+
+
+@pytest.mark.parametrize("after", [1, 11, 33])
+@pytest.mark.parametrize("how", ["interrupted_after", "stops_after"])
+def test_broken_off_and_continued_gives_the_records_of_an_unbroken_study(study, places, tmp_path, after, how):
+    whole = Places(places.data, tmp_path / "whole")
+    assert run_study(study, whole, run=FakeRuns()) == 0
+    runs = FakeRuns()
+    setattr(runs, how, after)
+    if how == "interrupted_after":
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, places, run=runs)
+    else:
+        assert run_study(study, places, run=runs) == 75
+    setattr(runs, how, None)
+    assert run_study(study, places, run=runs) == 0
+    assert records(places) == records(whole)
+    assert len(runs.commands) == 10 * 2 + 4 * 3 + 2 + 1  # only the command broken off runs twice
+
+
+def test_several_at_once_give_the_same_records(study, places, tmp_path):
+    whole = Places(places.data, tmp_path / "whole")
+    assert run_study(study, whole, run=FakeRuns()) == 0
+    assert run_study(study, places, jobs=3, run=FakeRuns()) == 0
+    assert records(places) == records(whole)
+
+
+def test_a_failed_run_is_reported_and_the_rest_goes_on(study, places, capsys):
+    runs = FakeRuns()
+    runs.fails_at = "--pretrained"
+    assert run_study(study, places, run=runs) == 1
+    assert len([name for name in records(places) if "scratch" in name]) == 6
+    assert not any("mae" in name for name in records(places))
+    said = capsys.readouterr().out
+    assert "6 of 10 runs are recorded" in said and said.count("error: it diverged") == 4
+    runs.fails_at = ""
+    assert run_study(study, places, run=runs) == 0
+    assert sum("mae" in name for name in records(places)) == 4
+
+
+def test_what_needs_a_failed_pretraining_waits(study, places, capsys):
+    runs = FakeRuns()
+    runs.fails_at = "bundles/spark3d_pretrain --dataset_dir"
+    assert run_study(study, places, run=runs) == 1
+    assert "4 units of work: wait for one that is not finished" in capsys.readouterr().out
+
+
+def test_shares_of_several_machines_are_the_study(study, places, tmp_path):
+    whole = Places(places.data, tmp_path / "whole")
+    assert run_study(study, whole, run=FakeRuns()) == 0
+    merged = {}
+    for number in (1, 2, 3):
+        machine = Places(places.data, tmp_path / f"machine{number}")
+        assert run_study(study, machine, shard=f"{number}/3", run=FakeRuns()) == 0
+        part = records(machine)
+        assert not set(part) & set(merged) - {"study.json"}
+        merged |= part
+    assert merged == records(whole)
+    plan = expand(study, lambda folder: folder)
+    with pytest.raises(InputError, match="2/4 for the second"):
+        share(plan, "4/3")
+
+
+def test_one_row_is_repeated_by_its_pattern(study, places):
+    assert run_study(study, places, only="phantoms-resenc-mae_heads-default-n3-*", run=FakeRuns()) == 0
+    assert sum(name.startswith("phantoms-") for name in records(places)) == 2
+    with pytest.raises(InputError, match="no run is named"):
+        run_study(study, places, only="nothing", run=FakeRuns())
+
+
+def test_it_says_first_what_it_will_do(study, places, capsys):
+    runs = FakeRuns()
+    assert run_study(study, places, dry_run=True, run=runs) == 0
+    said = capsys.readouterr().out
+    assert runs.commands == [] and not (places.out / "records").exists()
+    assert "4 pretrainings, 10 trainings" in said and said.count("monai.bundle run") == 8 * 2 + 4 * 3
+
+
+def test_a_variant_that_changes_nothing_adds_no_run(study):
+    variants = {"default": {}, "half": {"pretraining": {"mask_ratio": 0.5}}}
+    plan = expand(dataclasses.replace(study, variants=variants, seeds=[0]), lambda folder: folder)
+    halved = [run.labels["initialisation"] for run in plan.runs if run.labels["variant"] == "half"]
+    assert halved == ["scratch_matched_compute", "mae_self", "mae_heads"]  # another mask may cost another amount
+
+
+def test_another_configuration_or_other_data_is_another_training(study):
+    def units(changed, data="a"):
+        return {run.name: run.unit for run in expand(changed, lambda folder: data).runs}
+
+    assert units(study) == units(study)
+    assert not set(units(study).values()) & set(units(study, "b").values())
+    network = {**study.networks["resenc"], "knobs": {"max_epochs": 3, "max_lr": 0.01}}
+    other = units(dataclasses.replace(study, networks={"resenc": network}))
+    assert not set(units(study).values()) & set(other.values())
+
+
+def test_the_data_hash_follows_names_and_content_not_the_place(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "sub").mkdir(parents=True)
+        (tmp_path / folder / "sub" / "x.nii").write_bytes(b"1")
+    assert data_digest(tmp_path / "a") == data_digest(tmp_path / "b")
+    (tmp_path / "b" / "sub" / "x.nii").write_bytes(b"2")
+    assert data_digest(tmp_path / "a") != data_digest(tmp_path / "b")
+    with pytest.raises(InputError, match="--data_dir"):
+        data_digest(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "unknown colour; allowed are"),
+        ({"reference": "none"}, "reference 'none' is none of"),
+        ({"initialisations": {"scratch": {}, "a": {"pretrain_on": "x"}}}, "pretrains on 'x'; allowed are"),
+        ({"initialisations": {"scratch": {}, "a": {"match": "steps"}}}, "with pretrain_on"),
+        ({"variants": {"a": {"only_for": ["b"]}}}, "which are no initialisations"),
+        ({"seeds": []}, "one value at least"),
+        ({"networks": {"resenc": {}}}, "needs a pretraining bundle"),
+    ],
+)
+def test_a_wrong_study_is_refused_in_one_line(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        make_study(tmp_path, **change)
+
+
+def test_a_knob_that_no_bundle_has_is_refused_before_anything_runs(tmp_path):
+    study = make_study(tmp_path, variants={"default": {"finetuning": {"max_eposh": 3}}})
+    with pytest.raises(InputError, match="hippocampus_segmentation has no knob max_eposh"):
+        expand(study, lambda folder: folder)
+
+
+def test_a_command_stops_when_told_and_its_processor_time_is_counted(tmp_path):
+    burn = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    ended = run_child([sys.executable, "-c", burn], tmp_path / "log", threading.Event(), {})
+    assert ended.code == 0 and ended.cpu_seconds >= 0.3
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    start = time.monotonic()
+    ended = run_child([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", stop, {})
+    assert ended.code == -signal.SIGTERM and time.monotonic() - start < 10
+    assert (tmp_path / "log").read_text().count("$ ") == 2
+
+
+def test_an_orphaned_command_keeps_others_from_its_folder(tmp_path):
+    lock, script = tmp_path / "lock", tmp_path / "parent.py"
+    script.write_text(
+        "import sys, threading\nfrom pathlib import Path\nfrom tools.experiment.child import claimed, run_child\n"
+        f"with claimed(Path({str(lock)!r})) as held:\n"
+        f"    run_child([sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'], "
+        f"Path({str(tmp_path / 'log')!r}), threading.Event(), {{}}, held)\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/bundles"})
+    log, orphan = tmp_path / "log", 0
+    for _ in range(300):
+        lines = log.read_text().split("\n") if log.exists() else []
+        if len(lines) > 2:
+            orphan = int(lines[-2])
+            break
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    with claimed(lock) as held:
+        assert held is None
+    os.kill(orphan, signal.SIGKILL)
+    for _ in range(100):
+        with claimed(lock) as held:
+            if held is not None:
+                break
+        time.sleep(0.05)
+    assert held is not None

@@ -1,0 +1,98 @@
+import dataclasses
+import json
+import re
+from fnmatch import fnmatch
+
+import numpy as np
+import pytest
+
+from scripts.errors import InputError
+from tests.tools.fake_runs import FakeRuns
+from tools.experiment.__main__ import run_study
+from tools.experiment.places import Places
+from tools.experiment.study import read_study
+from tools.render import ROOT
+from tools.report.__main__ import make_section, report
+from tools.report.records import read_results
+
+
+@pytest.fixture(scope="module")
+def results(phantoms, tmp_path_factory):
+    """Records of a study with two budgets and three seeds, made by a stand-in."""
+    out = tmp_path_factory.mktemp("experiment")
+    study = read_study(ROOT / "studies" / "smallest.json")
+    datasets = {"phantoms": {**study.datasets["phantoms"], "folder": "data/labelled"}}
+    unlabelled = {"heads": {"folder": "data/unlabelled"}}
+    study = dataclasses.replace(
+        study, generated=None, datasets=datasets, unlabelled=unlabelled, budgets=[3, None], seeds=[0, 1, 2], pictures=0
+    )
+    assert run_study(study, Places(phantoms.parent, out), run=FakeRuns()) == 0
+    return out
+
+
+def table(section, title):
+    return next(found for found in section.tables if found.title == title)
+
+
+def test_scores_are_those_of_the_records(results, tmp_path):
+    found = table(make_section(read_results(results)[0], tmp_path), "Test scores")
+    assert len(found.rows) == 10 and found.rows[0][:4] == ["phantoms", "resenc · scratch", "3", "3"]
+    values = []
+    for seed in (0, 1, 2):
+        path = results / "records" / "smallest" / f"phantoms-resenc-scratch-default-n3-seed{seed}-fold0.json"
+        values.append([row["dsc"] for row in json.loads(path.read_text())["cases"]])
+    means = np.mean(values, axis=1)
+    assert found.rows[0][4] == f"{means.mean():.3f} ± {means.std(ddof=1):.3f}"
+
+
+def test_every_row_is_repeated_by_the_command_beside_it(results, tmp_path):
+    section = make_section(read_results(results)[0], tmp_path)
+    names = [path.stem for path in (results / "records" / "smallest").glob("phantoms-*.json")]
+    for title in ("Test scores", "Paired differences", "Convergence"):
+        found = table(section, title)
+        assert len(found.commands) == len(found.rows)
+        for row, command in zip(found.rows, found.commands, strict=True):
+            (pattern,) = re.findall("--only '(.*)'", command)
+            matching = [name for name in names if fnmatch(name, pattern)]
+            arm = row[1].split(" · ")[1].replace(" ", "_")
+            assert len(matching) == 3 and all(f"-{arm}-default-n{row[2]}-" in name for name in matching)
+            assert "studies/smallest.json" in command
+
+
+def test_every_arm_is_compared_with_scratch_of_its_budget(results, tmp_path):
+    found = table(make_section(read_results(results)[0], tmp_path), "Paired differences")
+    assert len(found.rows) == 8 and "corrected for the 8 comparisons" in found.note
+    assert not any(row[1][-9:] == "· scratch" for row in found.rows)
+
+
+def test_the_page_needs_nothing_else_and_markdown_its_figures_only(results, tmp_path):
+    page, text = tmp_path / "page", tmp_path / "docs" / "smallest.md"
+    report(str(results), str(page), str(text))
+    html = (page / "report.html").read_text()
+    assert "<html" in html and not re.findall(r'(?:src|href)="(?!data:)', html)
+    assert list((page / "figures").glob("*.png"))
+    markdown = text.read_text()
+    pictures = re.findall(r"!\[.*\]\((.*)\)", markdown)
+    assert pictures and all((text.parent / picture).exists() for picture in pictures)
+    assert "30 trainings, 6 pretrainings" in markdown and str(results) not in markdown
+    widths = [line.count("|") for line in markdown.split("## Test scores")[1].split("\n\n")[2].splitlines()]
+    assert len(widths) == 12 and len(set(widths)) == 1
+
+
+def test_half_a_study_is_reported_as_far_as_it_is(results, tmp_path):
+    part = tmp_path / "records"
+    part.mkdir()
+    for path in (results / "records" / "smallest").glob("*.json"):
+        if (
+            path.name == "study.json"
+            or "scratch-default-n3-seed0" in path.name
+            or "heads-default-n3-seed1" in path.name
+        ):
+            (part / path.name).write_text(path.read_text())
+    section = make_section(read_results(tmp_path)[0], tmp_path / "figures")
+    assert len(table(section, "Test scores").rows) == 2 and table(section, "Paired differences").rows == []
+
+
+def test_a_folder_without_records_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no records"):
+        report(str(tmp_path))

@@ -1,0 +1,1 @@
+"""Controlled experiments: what a study asks, run through the bundles, one record per run."""

@@ -1,0 +1,156 @@
+"""A study's runs, and the units of work they share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from scripts.errors import InputError
+
+from ..commands import Knobs
+from .overrides import digest, effective_config
+from .study import SELF, Study
+from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened
+
+SMALL_CROPS: Knobs = {"min_fov_mm": 0, "min_file_kb": 0}  # training images are wanted whatever their size
+DIVISION = ("test_fraction", "split_seed", "num_folds", "patient_pattern", "split")
+NO_COST = ("seed", "fold", "num_labelled", "max_epochs", *SMALL_CROPS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One number to be: a training and its place in the study.
+
+    Attributes:
+        name: of its record.
+        labels: dataset, network, initialisation, variant, budget, seed and fold.
+        unit: id of its training.
+    """
+
+    name: str
+    labels: dict[str, Any]
+    unit: str
+
+
+@dataclass
+class Plan:
+    """All runs of a study and the units they need, each after those it needs itself."""
+
+    runs: list[Run]
+    units: dict[str, Unit]
+
+    def add(self, unit: Unit) -> str:
+        """Take up a unit, once; return its id."""
+        content = asdict(unit) | {"knobs": None, "dataset": None}  # config and data stand for them
+        named = replace(unit, id=f"{unit.kind}-{digest(content)}")
+        self.units.setdefault(named.id, named)
+        return named.id
+
+    def needed(self, run: Run) -> list[str]:
+        """Return the ids of a run's unit and of all it needs, first things first."""
+        found: list[str] = []
+
+        def visit(name: str) -> None:
+            for parent in self.units[name].parents:
+                visit(parent)
+            found.append(name)
+
+        visit(run.unit)
+        return list(dict.fromkeys(found))
+
+
+def expand(study: Study, data: Callable[[str], str]) -> Plan:
+    """List the runs of a study; seed by seed, so that early ones already say something.
+
+    A variant that changes nothing for an initialisation, such as a mask ratio for training from scratch, adds no run.
+
+    Args:
+        study: what to compare.
+        data: hash of the dataset in a folder below the data folder.
+
+    Raises:
+        InputError: a bundle, config or knob does not exist.
+    """
+    plan = Plan([], {})
+    taken: set[tuple[object, ...]] = set()
+    axes = (study.seeds, study.folds, study.datasets, study.networks, study.variants, study.budgets)
+    for seed, fold, dataset, network, variant, budget in itertools.product(*axes):
+        for initialisation in study.initialisations:
+            if initialisation not in study.variants[variant].get("only_for", study.initialisations):
+                continue
+            labels = {"dataset": dataset, "network": network, "initialisation": initialisation, "variant": variant}
+            labels |= {"budget": budget, "seed": seed, "fold": fold}
+            unit = _finetuning(plan, study, data, labels)
+            same = (*(value for key, value in labels.items() if key != "variant"), unit)
+            if same not in taken:
+                taken.add(same)
+                amount = "all" if budget is None else budget
+                name = f"{dataset}-{network}-{initialisation}-{variant}-n{amount}-seed{seed}-fold{fold}"
+                plan.runs.append(Run(name, labels, unit))
+    return plan
+
+
+def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: dict[str, Any]) -> str:
+    dataset, network = study.datasets[labels["dataset"]], study.networks[labels["network"]]
+    initialisation, variant = study.initialisations[labels["initialisation"]], study.variants[labels["variant"]]
+    knobs: Knobs = {**network.get("knobs", {}), **dataset.get("knobs", {}), **variant.get("finetuning", {})}
+    knobs |= initialisation.get("knobs", {}) | {"seed": labels["seed"], "fold": labels["fold"]}
+    if labels["budget"] is not None:
+        knobs["num_labelled"] = labels["budget"]
+    folder = dataset["folder"]
+    bundle, configs = dataset["bundle"], network.get("configs", [])
+    unit = _unit(FINETUNING, bundle, configs, knobs, f"DATA/{folder}", data(folder))
+    if "pretrain_on" not in initialisation:
+        return plan.add(unit)
+    pretraining = _pretraining(study, data, labels)
+    match = initialisation.get("match")
+    if match is None:
+        return plan.add(replace(unit, pretrained=plan.add(pretraining)))
+    steps, spent = _steps(unit), _steps(pretraining)
+    if match == "steps":
+        longer = knobs | {"max_epochs": lengthened(unit, steps, spent)}
+        return plan.add(_unit(FINETUNING, bundle, configs, longer, unit.dataset, unit.data))
+    costs = [pretraining, unit] if match == "seconds" else [_cost(pretraining), _cost(unit)]
+    first, second = (plan.add(cost) for cost in costs)
+    return plan.add(replace(unit, match=Match(match, first, second, spent, steps)))
+
+
+def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any]) -> Unit:
+    source = study.initialisations[labels["initialisation"]]["pretrain_on"]
+    entry = study.networks[labels["network"]]["pretraining"]
+    knobs: Knobs = dict(entry.get("knobs", {}))
+    if source == SELF:
+        dataset, fold = study.datasets[labels["dataset"]], labels["fold"]
+        knobs |= SMALL_CROPS
+        scans = f"OUTPUT/lists/{labels['dataset']}-fold{fold}.json"
+        config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
+        division = [config[key] for key in DIVISION]
+        content = digest([data(dataset["folder"]), fold, division])
+    else:
+        folder = study.unlabelled[source]["folder"]
+        knobs |= study.unlabelled[source].get("knobs", {})
+        scans, content = f"DATA/{folder}", data(folder)
+    seed = labels["seed"] if study.pretraining_seed is None else study.pretraining_seed
+    knobs |= study.variants[labels["variant"]].get("pretraining", {}) | {"seed": seed}
+    unit = _unit(PRETRAINING, entry["bundle"], entry.get("configs", []), knobs, scans, content)
+    return replace(unit, pictures=study.pictures)
+
+
+def _cost(unit: Unit) -> Unit:
+    knobs = {key: value for key, value in unit.knobs.items() if key not in NO_COST}
+    return _unit(COST, unit.bundle, list(unit.configs), knobs, "", "")
+
+
+def _unit(kind: str, bundle: str, configs: list[str], knobs: Knobs, dataset: str, data: str) -> Unit:
+    config = digest(effective_config(bundle, configs, knobs))
+    return Unit("", kind, bundle, tuple(configs), knobs, dataset, config, data)
+
+
+def _steps(unit: Unit) -> int:
+    config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
+    epochs, steps = config["max_epochs"], config["steps_per_epoch"]
+    if not isinstance(epochs, int) or not isinstance(steps, int):
+        raise InputError(f"{unit.bundle}: max_epochs {epochs} x steps_per_epoch {steps}: give numbers, to match them")
+    return epochs * steps

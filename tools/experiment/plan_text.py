@@ -1,0 +1,78 @@
+"""What a study is about to do, said before it does it; and how it ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ..commands import shown
+from ..facts import device_name
+from ..logs import last_lines
+from .expand import Plan, Run
+from .overrides import effective_config
+from .places import Places
+from .study import Study
+from .units import COST, PRETRAINING, Unit
+from .work import FAILED, read_json
+
+
+def describe(study: Study, plan: Plan, chosen: Sequence[Run], units: Mapping[str, Unit], jobs: int, out: Places) -> str:
+    """Say what will run, on what and where.
+
+    Args:
+        study: what is asked.
+        plan: all of it.
+        chosen: the runs asked for.
+        units: those of their units that are not finished.
+        jobs: how many run at once.
+        out: where.
+    """
+    kinds = Counter(unit.kind for unit in units.values())
+    steps = sum(_steps(unit) for unit in units.values())
+    longer = any(unit.match for unit in units.values())
+    lines = [
+        f"study       {study.title}",
+        f"runs        {len(chosen)} of {len(plan.runs)}: {_axes(chosen)}",
+        f"to do       {kinds[PRETRAINING]} pretrainings, {kinds['finetuning']} trainings with evaluation",
+        f"steps       {steps:,}" + (", and those that are added to match compute" if longer else ""),
+        f"device      {device_name()}, {jobs} at once",
+        f"data        {shown(out.data)}",
+        f"records     {shown(out.records(study.name))}",
+    ]
+    return "\n".join(lines)
+
+
+def describe_end(ended: Mapping[str, str], chosen: Sequence[Run], recorded: int, out: Places) -> str:
+    """Say how many runs are recorded, and what failed with its last lines."""
+    lines = [f"{recorded} of {len(chosen)} runs are recorded"]
+    for name in (name for name, state in ended.items() if state == FAILED):
+        folder = out.training(name)
+        failure = read_json(folder / "failure.json") or {}
+        lines.append(
+            f"error: {name} failed at its {failure['stage']}, exit code {failure['exit_code']}; its last lines"
+        )
+        lines += [f"    {line}" for line in last_lines(folder / "log.txt")]
+        lines.append(f"    (all of them are in {shown(folder / 'log.txt')}; the same command tries again)")
+    counts = Counter(state for state in ended.values() if state not in ("done", FAILED))
+    lines += [f"{number} units of work: {_WORDS[state]}" for state, number in counts.items()]
+    return "\n".join(lines)
+
+
+_WORDS = {
+    "stopped": "interrupted; the same command goes on from the last epoch",
+    "busy": "another process is at them",
+    "blocked": "wait for one that is not finished",
+}
+
+
+def _axes(runs: Sequence[Run]) -> str:
+    names = ("dataset", "network", "initialisation", "variant", "budget", "seed")
+    counts = [(name, len({run.labels[name] for run in runs})) for name in names]
+    return ", ".join(f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts)
+
+
+def _steps(unit: Unit) -> int:
+    if unit.kind == COST:
+        return 0
+    config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
+    return int(config["max_epochs"]) * int(config["steps_per_epoch"])

@@ -1,0 +1,77 @@
+"""One JSON record per run, complete in itself, so that results of several machines merge by copying files."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from scripts.files import save_json, write_atomically
+
+from .expand import Plan, Run
+from .places import Places
+from .study import Study
+from .units import PRETRAINING
+from .work import read_json, read_result
+
+STUDY = "study.json"
+
+
+def write_study(study: Study, places: Places) -> None:
+    """Put the study beside its records, for the report's titles and order."""
+    save_json(asdict(study), places.records(study.name) / STUDY)
+
+
+def is_recorded(study: Study, run: Run, places: Places) -> bool:
+    """Tell whether a run has the record of this very training, made here or copied from another machine."""
+    record = read_json(places.records(study.name) / f"{run.name}.json")
+    return record is not None and record["id"] == run.unit
+
+
+def write_record(study: Study, plan: Plan, run: Run, places: Places) -> bool:
+    """Write the record of a run, and of the pretraining it needed, if it is finished and not recorded yet.
+
+    Returns:
+        Whether there is a record now.
+    """
+    if is_recorded(study, run, places):
+        return True
+    record = _record(run, plan, places)
+    if record is None:
+        return False
+    for name in plan.needed(run):
+        if plan.units[name].kind == PRETRAINING:
+            _write_pretraining(study, name, run, places)
+    save_json({"study": study.name, **run.labels, **record}, places.records(study.name) / f"{run.name}.json")
+    return True
+
+
+def _record(run: Run, plan: Plan, places: Places) -> dict[str, Any] | None:
+    result = read_result(places, run.unit)
+    if result is None:
+        return None
+    unit = plan.units[run.unit]
+    spent = [read_result(places, name) for name in plan.needed(run) if plan.units[name].kind == PRETRAINING]
+    known = [pretraining for pretraining in spent if pretraining is not None]
+    keys = ("id", "steps", "timing", "device", "commands")
+    result["pretraining"] = {key: known[0][key] for key in keys} if unit.pretrained and known else None
+    return result
+
+
+def _write_pretraining(study: Study, name: str, run: Run, places: Places) -> None:
+    """Write a pretraining's record and its pictures beside the runs'."""
+    result, folder = read_result(places, name), places.records(study.name)
+    if result is None or (folder / f"{name}.json").exists():
+        return
+    pictures = []
+    for number, picture in enumerate(sorted(places.training(name).glob("pictures/**/*.png")), 1):
+        copy = f"{name}-{number}.png"
+        write_atomically(folder / copy, partial(shutil.copyfile, picture))
+        pictures.append(copy)
+    labels = {key: run.labels[key] for key in ("network", "variant", "seed")}
+    source = study.initialisations[run.labels["initialisation"]]["pretrain_on"]
+    save_json(
+        {"study": study.name, **labels, "pretrain_on": source, **result, "pictures": pictures},
+        folder / f"{name}.json",
+    )

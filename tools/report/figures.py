@@ -1,0 +1,92 @@
+"""The figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .convergence import record_curve
+from .ranks import Ranks
+from .records import Arm, score_table
+
+COLOURS = ("#5b6472", "#0f766e", "#c2571a", "#3b6ea5", "#8b5fbf", "#b5871b", "#c0396b", "#4d7c0f")
+INK = "#1f2937"
+
+
+def learning_curves(arms: Sequence[Arm], title: str) -> Figure:
+    """Plot each arm's validation Dice over fine-tuning steps: the mean over seeds, and from least to greatest."""
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, arm in enumerate(arms):
+        curves = [dict(zip(*record_curve(record), strict=True)) for record in arm.runs.values()]
+        steps = sorted(set.intersection(*map(set, curves)))
+        values = np.array([[curve[step] for step in steps] for curve in curves])
+        if steps:
+            _band(axes, steps, values, number, arm.label)
+    _dress(axes, title, "fine-tuning steps", "validation Dice")
+    return figure
+
+
+def label_efficiency(arms: Sequence[Arm], title: str, all_cases: int) -> Figure:
+    """Plot test Dice over the number of labelled cases, one line per network, initialisation and variant.
+
+    Args:
+        arms: of one dataset.
+        title: of the figure.
+        all_cases: where to draw a budget of all cases.
+    """
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    axes = figure.subplots()
+    lines: dict[str, list[Arm]] = {}
+    for arm in arms:
+        lines.setdefault(arm.label, []).append(arm)
+    for number, (label, line) in enumerate(lines.items()):
+        budgets = [all_cases if arm.budget is None else arm.budget for arm in line]
+        per_seed = [score_table([arm], "dsc")[0].mean(axis=1) for arm in line]
+        middle = [float(values.mean()) for values in per_seed]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(budgets, middle, color=colour, marker="o", markersize=3, label=label)
+        axes.fill_between(
+            budgets, [v.min() for v in per_seed], [v.max() for v in per_seed], color=colour, alpha=0.12, linewidth=0
+        )
+    axes.set_xscale("log")
+    ticks = sorted({all_cases if arm.budget is None else arm.budget for arm in arms})
+    axes.set_xticks(ticks, ["all" if tick == all_cases else str(tick) for tick in ticks], minor=False)
+    axes.minorticks_off()
+    _dress(axes, title, "labelled cases", "test Dice")
+    return figure
+
+
+def rank_stability(ranks: Ranks, labels: Sequence[str], title: str) -> Figure:
+    """Draw how often each arm takes each place when the test cases are resampled: the larger, the more often."""
+    figure = Figure(figsize=(7.5, 1.2 + 0.4 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(1, len(labels) + 1)
+    for row, shares in enumerate(ranks.frequency):
+        axes.scatter(places, np.full(len(places), row), s=500 * shares, color=COLOURS[row % len(COLOURS)], alpha=0.75)
+    axes.scatter(ranks.mean, np.arange(len(labels)), marker="|", s=120, color=INK)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(places)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    _dress(axes, title, "place (bar: rank without resampling)", "")
+    return figure
+
+
+def _band(axes: Axes, steps: Sequence[int], values: np.ndarray, number: int, label: str) -> None:
+    colour = COLOURS[number % len(COLOURS)]
+    axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=2.5, label=label)
+    axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
+
+
+def _dress(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    axes.set_xlabel(x, fontsize=8, color=INK)
+    axes.set_ylabel(y, fontsize=8, color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)

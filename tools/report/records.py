@@ -1,0 +1,140 @@
+"""The records of an experiment, grouped into arms: what differs only by seed belongs together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.errors import InputError
+
+STUDY = "study.json"
+KEYS = ("dataset", "network", "initialisation", "variant", "budget")
+Record = dict[str, Any]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs of one row of a table, by seed.
+
+    Attributes:
+        key: dataset, network, initialisation, variant and budget.
+        runs: records by seed and fold.
+    """
+
+    key: tuple[Any, ...]
+    runs: dict[tuple[int, int], Record]
+
+    @property
+    def dataset(self) -> str:
+        """The labelled dataset."""
+        return str(self.key[0])
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What must be equal for two arms to be compared: dataset, network and budget."""
+        return self.key[0], self.key[1], self.key[4]
+
+    @property
+    def initialisation(self) -> str:
+        """Where the weights start."""
+        return str(self.key[2])
+
+    @property
+    def variant(self) -> str:
+        """Which knobs differ."""
+        return str(self.key[3])
+
+    @property
+    def budget(self) -> int | None:
+        """Number of labelled cases, None for all."""
+        return None if self.key[4] is None else int(self.key[4])
+
+    @property
+    def label(self) -> str:
+        """Name in tables and figures."""
+        parts = [str(self.key[1]), self.initialisation, *([] if self.variant == "default" else [self.variant])]
+        return " · ".join(part.replace("_", " ") for part in parts)
+
+    @property
+    def pattern(self) -> str:
+        """Pattern of its runs' names, see `tools.experiment --only`."""
+        amount = "all" if self.budget is None else self.budget
+        return f"{'-'.join(str(part) for part in self.key[:4])}-n{amount}-*"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study with the records there are."""
+
+    study: dict[str, Any]
+    arms: list[Arm]
+    pretrainings: list[Record]
+    folder: Path
+
+    def reference(self, arm: Arm) -> Arm | None:
+        """Return the arm with which another is compared: of the same variant if there is one, else of the first."""
+        found = [a for a in self.arms if a.group == arm.group and a.initialisation == self.study["reference"]]
+        same = [other for other in found if other.variant == arm.variant]
+        best = (same or found)[:1]
+        return best[0] if best and best[0] is not arm else None
+
+
+def read_results(folder: Path) -> list[Results]:
+    """Read every study's records below a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = [_read_study(path.parent) for path in sorted(folder.rglob(STUDY))]
+    if not any(results.arms for results in found):
+        raise InputError(f"{folder} holds no records: name the --output_dir of a python -m tools.experiment")
+    return [results for results in found if results.arms]
+
+
+def _read_study(folder: Path) -> Results:
+    study = json.loads((folder / STUDY).read_text())
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.name != STUDY]
+    arms: dict[tuple[Any, ...], Arm] = {}
+    for record in (record for record in records if record["kind"] == "finetuning"):
+        key = tuple(record[name] for name in KEYS)
+        arms.setdefault(key, Arm(key, {})).runs[record["seed"], record["fold"]] = record
+    orders = [list(study[name]) for name in ("datasets", "networks", "initialisations", "variants", "budgets")]
+    known = [arm for arm in arms.values() if all(part in order for part, order in zip(arm.key, orders, strict=True))]
+    known.sort(key=lambda arm: [orders[i].index(arm.key[i]) for i in (0, 1, 4, 3, 2)])
+    return Results(study, known, [record for record in records if record["kind"] == "pretraining"], folder)
+
+
+def case_scores(record: Record, metric: str) -> dict[str, float]:
+    """Return each test case's mean over classes; a case of which no class counts is left out."""
+    values: dict[str, list[float]] = {}
+    for row in record["cases"]:
+        if row[metric] is not None:
+            values.setdefault(row["case"], []).append(row[metric])
+    return {case: float(np.mean(scores)) for case, scores in values.items()}
+
+
+def shared_seeds(arms: list[Arm]) -> list[tuple[int, int]]:
+    """Return the seeds and folds that all of some arms have been run with."""
+    return sorted(set.intersection(*(set(arm.runs) for arm in arms)))
+
+
+def score_table(arms: list[Arm], metric: str) -> list[Scores]:
+    """Return one (seeds, cases) array per arm, of the seeds and cases that all of them have.
+
+    Raises:
+        InputError: they share none.
+    """
+    seeds = shared_seeds(arms)
+    scores = [[case_scores(arm.runs[seed], metric) for seed in seeds] for arm in arms]
+    if not seeds:
+        raise InputError(f"{arms[0].label} and {arms[-1].label} share no seed: run the same seeds of both")
+    cases = sorted(set.intersection(*(set(run) for runs in scores for run in runs)))
+    if not cases:
+        raise InputError(f"{arms[0].label} and {arms[-1].label} share no test case: they are of different splits")
+    return [np.array([[run[case] for case in cases] for run in runs]) for runs in scores]

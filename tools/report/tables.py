@@ -1,0 +1,171 @@
+"""The tables of a report, as text to be laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .comparison import Comparison, compare, holm
+from .convergence import SHARES, area, final_score, steps_to_reach
+from .intervals import Interval, over_cases
+from .ranks import Ranks
+from .records import Arm, Record, Results, Scores, score_table, shared_seeds
+
+METRICS = {"dsc": ("DSC", 3), "nsd": ("NSD", 3), "hd95_mm": ("HD95 (mm)", 2)}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, what it says and how to read it, columns, rows of text, and a command per row."""
+
+    title: str
+    note: str
+    columns: list[str]
+    rows: list[list[str]]
+    commands: list[str]
+
+
+def score_rows(results: Results) -> Table:
+    """Return test scores of every arm: mean, spread over seeds, interval over cases."""
+    rows = []
+    for arm in results.arms:
+        cells = [arm.dataset, arm.label, _budget(arm), str(len(arm.runs))]
+        for metric, (_, digits) in METRICS.items():
+            scores = score_table([arm], metric)[0]
+            cells.append(_spread(scores, digits))
+            if metric == "dsc":
+                cells.append(_interval(over_cases(scores.mean(axis=0))))
+        steps = sorted({record["steps"] for record in arm.runs.values()})
+        rows.append([*cells, "–".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1]))), _hours(arm)])
+    names = [METRICS[metric][0] for metric in METRICS]
+    columns = ["dataset", "arm", "cases", "seeds", names[0], "95 % over cases", *names[1:], "steps", "hours"]
+    first = next(iter(results.arms[0].runs.values()))
+    note = (
+        f"Test part, never used for choosing; {len({row['case'] for row in first['cases']})} cases in the first row. "
+        f"Mean ± standard deviation over seeds; the interval resamples test cases (bootstrap). NSD at "
+        f"{first['nsd_tolerance_mm']:g} mm. {first['empty_rule']} Hours: training and pretraining, mean over seeds."
+    )
+    return Table("Test scores", note, columns, rows, [_command(results, arm) for arm in results.arms])
+
+
+def paired(results: Results) -> list[tuple[Arm, Arm, Comparison]]:
+    """Compare every arm with its reference, as far as both have been run with the same seeds."""
+    pairs = [(arm, other) for arm in results.arms if (other := results.reference(arm)) and shared_seeds([arm, other])]
+    return [(arm, other, compare(*score_table([arm, other], "dsc"))) for arm, other in pairs]
+
+
+def difference_rows(results: Results) -> Table:
+    """Return paired differences of Dice from the reference, with Holm's correction over the whole table."""
+    pairs = paired(results)
+    adjusted = holm([found.p for _, _, found in pairs])
+    rows = [
+        [
+            arm.dataset,
+            arm.label,
+            _budget(arm),
+            f"{found.difference:+.4f}",
+            _interval(found.cases, 4),
+            _interval(found.seeds, 4),
+            f"{found.seeds_ahead} of {found.num_seeds}",
+            f"{found.p:.2g}",
+            f"{p:.2g}",
+            found.verdict(p),
+        ]
+        for (arm, _, found), p in zip(pairs, adjusted, strict=True)
+    ]
+    note = (
+        f"Mean difference of test Dice from “{results.study['reference'].replace('_', ' ')}” with as many labelled "
+        f"cases, same seeds and cases. p: Wilcoxon's signed-rank test on cases, scores averaged over seeds; Holm: "
+        f"corrected for the {len(rows)} comparisons of this table. The test takes these trained networks as given: a "
+        "difference also counts as shown only if Student's interval over seeds leaves out zero."
+    )
+    columns = ["dataset", "arm", "cases", "difference", "95 % over cases", "95 % over seeds", "seeds ahead", "p"]
+    commands = [_command(results, arm) for arm, _, _ in pairs]
+    return Table("Paired differences", note, [*columns, "Holm", "shows"], rows, commands)
+
+
+def convergence_rows(results: Results) -> Table:
+    """Return steps until the validation Dice reaches shares of what the reference ends with."""
+    rows, commands = [], []
+    for arm in results.arms:
+        reference = results.reference(arm) or arm
+        final = final_score(reference)
+        if final is None or reference.initialisation != results.study["reference"]:
+            continue
+        cells = [arm.dataset, arm.label, _budget(arm)]
+        for counted in (False, True):
+            cells += [str(steps_to_reach(arm, share * final, counted)) for share in SHARES]
+        height = area(arm, min(record["steps"] for record in reference.runs.values()))
+        rows.append([*cells, "–" if height is None else f"{height:.3f}"])
+        commands.append(_command(results, arm))
+    shares = [f"{share:.0%}" for share in SHARES]
+    note = (
+        "Steps until the validation Dice, averaged over three validations, reaches a share of the reference's final "
+        "one (its mean over seeds): the median over seeds, “>” where at least half never reach it, and how many do "
+        "where not all or none. First from the start of fine-tuning, then with the pretraining's steps, which cost "
+        "other amounts than a step of fine-tuning. Area: mean height of the curve over the reference's steps."
+    )
+    counted_too = [f"{share} with pretraining" for share in shares]
+    return Table("Convergence", note, ["dataset", "arm", "cases", *shares, *counted_too, "area"], rows, commands)
+
+
+def rank_rows(ranks: Ranks, arms: list[Arm], title: str) -> Table:
+    """Return ranks by dataset, on average, and how often an arm is first when test cases are resampled."""
+    rows = [
+        [
+            arm.label,
+            *(f"{values[row]:g}" for values in ranks.per_dataset.values()),
+            f"{ranks.mean[row]:.2f}",
+            f"{ranks.frequency[row, 0]:.0%}",
+        ]
+        for row, arm in enumerate(arms)
+    ]
+    note = "Rank by mean test Dice, 1 the best. First: share of bootstrap samples of the test cases with the best rank."
+    return Table(title, note, ["arm", *ranks.per_dataset, "mean rank", "first"], rows, [])
+
+
+def reconstruction_rows(records: list[Record]) -> Table:
+    """Return what each pretraining reconstructs in held-out scans, beside the trivial predictors."""
+    rows = [
+        [
+            record["network"],
+            record["pretrain_on"],
+            record["variant"],
+            str(record["seed"]),
+            f"{record['steps']:,}",
+            *(f"{record['reconstruction']['mean'][key]:.3f}" for key in ("mse", "mse_mean", "mse_interpolation")),
+            f"{record['timing']['training']['seconds'] / 3600:.2f}",
+        ]
+        for record in records
+    ]
+    note = "Mean squared error on hidden voxels of held-out scans: network, mean of the visible voxels, interpolation."
+    columns = ["network", "scans", "variant", "seed", "steps", "network's error", "mean", "interpolation", "hours"]
+    return Table("Pretraining", note, columns, rows, [])
+
+
+def _budget(arm: Arm) -> str:
+    return "all" if arm.budget is None else str(arm.budget)
+
+
+def _spread(scores: Scores, digits: int) -> str:
+    means = scores.mean(axis=1)
+    spread = f" ± {means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
+    return f"{means.mean():.{digits}f}{spread}"
+
+
+def _interval(interval: Interval | None, digits: int = 3) -> str:
+    return "–" if interval is None else f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+
+
+def _hours(arm: Arm) -> str:
+    def seconds(record: Record) -> float:
+        spent = [record, *([record["pretraining"]] if record["pretraining"] else [])]
+        return float(sum(part["timing"]["training"]["seconds"] for part in spent))
+
+    return f"{np.mean([seconds(record) for record in arm.runs.values()]) / 3600:.2f}"
+
+
+def _command(results: Results, arm: Arm) -> str:
+    study = results.study
+    return f"python -m tools.experiment {study['file']} --output_dir experiments/{study['name']} --only '{arm.pattern}'"
