@@ -44,6 +44,7 @@ def main(
     repeats: int = 5,
     device: str = "cpu",
     checkpointing: bool = False,
+    parts: Sequence[str] = ("encoder", "step", "memory"),
     peers: bool = False,
 ) -> None:
     """Measure, print a table and write JSON.
@@ -58,6 +59,7 @@ def main(
         repeats: rounds that count.
         device: "cpu" (float32) or "cuda" (bf16 autocast).
         checkpointing: recompute in the backward pass.
+        parts: what to measure.
         peers: time a step of the plain dense network and of MONAI's masked ViT as well.
     """
     setting = {"size": size, "cell_size": cell_size, "width": width, "batch_size": batch_size, "device": device}
@@ -72,8 +74,10 @@ def main(
         "repeats": repeats,
     }
     middle = masks[sorted(masks)[len(masks) // 2]]
-    parts: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=optimizer)}
-    for part, run in parts.items():
+    passes: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=optimizer)}
+    for part, run in passes.items():
+        if part not in parts:
+            continue
         # the dense form takes as long whatever is hidden, so each round needs it once
         runs: dict[str, Callable[[], object]] = {"dense": partial(run, net, image, middle, "dense")}
         runs |= {str(ratio): partial(run, net, image, mask, "auto") for ratio, mask in masks.items()}
@@ -85,8 +89,9 @@ def main(
         dense = seconds.pop("dense")
         report[part] = {name: against(dense, values) for name, values in seconds.items()}
         Path(output).write_text(json.dumps(report, indent=4) + "\n")  # a long run that is stopped leaves its first half
-    report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
-    report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
+    if "memory" in parts:
+        report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
+        report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
     Path(output).write_text(json.dumps(report, indent=4) + "\n")
     print(table(report))
 
@@ -194,21 +199,23 @@ def memory(
 
 def table(report: dict[str, Any]) -> str:
     """Render the measurements as Markdown."""
-    lines = ["| hidden | encoder | whole step | peak memory |", "| --- | --- | --- | --- |"]
-    peaks = dict(report["peak_memory_mib"])
-    dense = peaks.pop("dense")
-    for ratio, peak in peaks.items():
-        cells = [f"{float(ratio):.0%}"]
-        for part in ("encoder", "step"):
-            found = report[part][ratio]
+    lines = ["| | hidden | dense | block-sparse | times less (range) |", "| --- | --- | --- | --- | --- |"]
+    for part in ("encoder", "step"):
+        for name, found in report.get(part, {}).items():
             low, high = found["range"]
-            cells.append(
-                f"{found['times_faster']}x ({low}-{high}), {found['reference_seconds']} s to {found['seconds']} s"
-            )
-        lines.append("| " + " | ".join([*cells, f"{peak / dense:.0%}, {dense} to {peak} MiB"]) + " |")
-    for name in [name for name in report["step"] if name not in peaks]:
-        lines.append(f"\n{name}: {report['step'][name]['seconds']} s")
+            cells = [part, shown(name), f"{found['reference_seconds']} s", f"{found['seconds']} s"]
+            lines.append("| " + " | ".join([*cells, f"{found['times_faster']} ({low}-{high})"]) + " |")
+    peaks = report.get("peak_memory_mib", {})
+    for name, peak in peaks.items():
+        if name != "dense":
+            cells = ["peak memory", shown(name), f"{peaks['dense']} MiB", f"{peak} MiB", f"{peaks['dense'] / peak:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def shown(name: str) -> str:
+    """Return a ratio as per cent, the name of a peer as it is."""
+    return f"{float(name):.0%}" if name[0].isdigit() else name
 
 
 if __name__ == "__main__":

@@ -24,4 +24,4 @@ def test_a_small_run_writes_all_it_measured(tmp_path, capsys):
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["encoder"]["0.75"]["seconds"] > 0 and found["step"]["0.75"]["times_faster"] > 0
     assert 0 < found["peak_memory_mib"]["0.75"] < found["peak_memory_mib"]["dense"]
-    assert "| 75% |" in capsys.readouterr().out
+    assert "| peak memory | 75% |" in capsys.readouterr().out
