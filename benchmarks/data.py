@@ -1,7 +1,7 @@
 """Whether the data keep up: `python -m benchmarks.data --output data.json [--data folder] [--step_seconds 2.2]`.
 
 Crops from the cache against reading the scan's file, and patches per second of the pretraining bundle's whole data
-pipeline by number of workers. Scans are those of a folder, or two generated ones of 240^3 voxels.
+pipeline by number of workers. Scans are those of a folder, or generated ones.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(
     output: str,
     data: str = "",
     num_scans: int = 4,
+    scan_size: Sequence[int] = (240, 240, 240),
     crop_sizes: Sequence[int] = (160, 96),
     workers: Sequence[int] = (0, 1, 2),
     patch_size: int = 96,
@@ -48,6 +49,7 @@ def main(
         output: file to write.
         data: folder of scans; generated ones where it is not given.
         num_scans: so many of them.
+        scan_size: voxels of generated scans.
         crop_sizes: sides of the crops, in voxels; a scan's shorter sides are filled with zeros.
         workers: numbers of loading processes.
         patch_size: side of the pipeline's patches, in voxels; its crops are larger by a quarter.
@@ -58,14 +60,15 @@ def main(
         processor_time: count processor seconds for the crops, for a machine that others use.
     """
     with tempfile.TemporaryDirectory() as folder:
-        scans = find_scans(data or generated(Path(folder) / "scans", min(num_scans, 2)))[:num_scans]
+        scans = find_scans(data or generated(Path(folder) / "scans", min(num_scans, 2), scan_size))[:num_scans]
         parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles/spark3d_pretrain/configs/train.json"))
         parser.update({"cache_dir": f"{folder}/cache", "patch_size": [patch_size] * 3, "batch_size": batch_size})
         parser.update({"train::dataset::data": scans, "steps_per_epoch": batches + 2})
         dataset: SeededDataset = parser.get_parsed_content("train::dataset")
         dataset.prepare()
         report: dict[str, Any] = {
-            "scans": [Path(scan["image"]).name for scan in scans] if data else f"{len(scans)} of 240^3, generated",
+            "scans": [Path(scan["image"]).name for scan in scans] if data else f"{len(scans)} generated",
+            "voxels": [list(nib.nifti1.load(scan["image"]).shape) for scan in scans],
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
             "repeats": repeats,
@@ -122,10 +125,12 @@ def patches_per_second(parser: ConfigParser, workers: int) -> float:
     return round(patches / (perf_counter() - began), 2)
 
 
-def generated(folder: Path, number: int) -> str:
-    """Write scans of 240^3: a noisy ellipsoid in air, which compress about as heads do."""
+def generated(folder: Path, number: int, size: Sequence[int]) -> str:
+    """Write scans: a noisy ellipsoid in air, which compress about as heads do."""
     folder.mkdir()
-    axes = np.meshgrid(*(np.linspace(-a, a, 240, dtype=np.float32) for a in (1.2, 1.1, 1.4)), indexing="ij")
+    axes = np.meshgrid(
+        *(np.linspace(-a, a, n, dtype=np.float32) for n, a in zip(size, (1.2, 1.1, 1.4), strict=True)), indexing="ij"
+    )
     inside = np.square(axes).sum(axis=0) < 1
     for index in range(number):
         noise = np.random.default_rng(index).normal(size=inside.shape).astype(np.float32)
