@@ -3,6 +3,7 @@
 from .crop import is_body, is_nonzero
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
+from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
 from .pad import PadEndd
 from .regions import RegionTargetsd
@@ -12,6 +13,7 @@ from .resized_crop import RandResizedCropd
 __all__ = [
     "ForegroundVoxelsd",
     "InvertedLabelsd",
+    "LabelGuidedVoxelsd",
     "LoadXrayd",
     "PadEndd",
     "RandResizedCropd",
