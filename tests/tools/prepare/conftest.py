@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    """Return a function that writes a dataset's generated release, once, and gives its folder."""
+
+    @cache
+    def make(dataset):
+        return importlib.import_module(f"tests.releases.{dataset}").write_release(tmp_path_factory.mktemp(dataset))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def converted(release):
+    """Return a function that reads all cases of a generated release and gives them by name with the refusals."""
+
+    @cache
+    def convert(dataset):
+        module = importlib.import_module(f"tools.prepare.datasets.{dataset}")
+        found = module.find_cases(release(dataset))
+        return {case.name: (case, module.read_case(case)) for case in found.cases}, found.refused
+
+    return convert
