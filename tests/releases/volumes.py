@@ -16,7 +16,7 @@ AFFINE = np.array([[-1.2, 0, 0, 14.0], [0, -1.1, 0, 13.0], [0, 0, 1.6, -9.0], [0
 def draw_label(rng: np.random.Generator, values: Sequence[int], size: Sequence[int] = SIZE) -> np.ndarray:
     """Draw one box for each value, all of them there, in shifted places of one lattice."""
     label = np.zeros(size, np.uint8)
-    per_axis = int(np.ceil(len(values) ** (1 / 3)))
+    per_axis = max(2, int(np.ceil(len(values) ** (1 / 3))))
     step = [(n - 4) // per_axis for n in size]
     for value, place in zip(values, product(range(per_axis), repeat=3), strict=False):
         start = [2 + p * s + int(rng.integers(0, 2)) for p, s in zip(place, step, strict=True)]

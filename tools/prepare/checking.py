@@ -27,25 +27,23 @@ def check(prepared: Prepared, channels: dict[str, str], labels: dict[str, int]) 
     Raises:
         InputError: it has not; all reasons in one line.
     """
-    problems = list(_problems(prepared, channels, labels))
+    shown = np.unique(np.asanyarray(prepared.label.dataobj)).tolist()
+    problems = list(_problems(prepared, channels))
+    if unknown := sorted(set(shown) - set(labels.values())):
+        problems.append(f"the label has the values {unknown}, allowed are {labels}")
     if problems:
         raise InputError("; ".join(problems))
-    shown = np.unique(np.asanyarray(prepared.label.dataobj))
     absent = [name for name, value in labels.items() if value and value not in shown]
     if len(absent) == len(labels) - 1:
         return ["the label is empty"]
     return [f"without {', '.join(absent)}"] if absent else []
 
 
-def _problems(prepared: Prepared, channels: dict[str, str], labels: dict[str, int]) -> Iterator[str]:
+def _problems(prepared: Prepared, channels: dict[str, str]) -> Iterator[str]:
     if len(prepared.images) != len(channels):
         yield f"it has {len(prepared.images)} images, the bundle has the channels {list(channels.values())}"
     for name, image in zip(channels.values(), prepared.images, strict=False):
         yield from (f"{name} {problem}" for problem in _image_problems(image, prepared.label))
-    label = np.asanyarray(prepared.label.dataobj)
-    unknown = sorted(set(np.unique(label).tolist()) - set(labels.values()))
-    if unknown:
-        yield f"the label has the values {unknown}, allowed are {labels}"
 
 
 def _image_problems(image: nib.Nifti1Image, label: nib.Nifti1Image) -> Iterator[str]:

@@ -22,6 +22,7 @@ ZENODO = re.compile(r"https://zenodo\.org/records/(\d+)/files/([^/?]+)")
 BLOCK = 1 << 20
 ATTEMPTS = 5
 TIMEOUT_SECONDS = 60.0
+HEADERS = {"User-Agent": "mae-bundles"}  # some servers refuse urllib's own
 
 Opener = Callable[[urllib.request.Request], Any]
 
@@ -51,6 +52,7 @@ class OnlyHttps(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        """Return the request to follow, or raise an `InputError`."""
         if not newurl.startswith("https://"):
             raise InputError(f"{req.full_url} redirects to {newurl}, which is not https: nothing is fetched from there")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -113,7 +115,7 @@ def _with_published_checksum(download: Download, open_url: Opener) -> Download:
     match = ZENODO.fullmatch(download.url)
     if match is None or download.md5 or download.sha256:
         return download
-    with open_url(urllib.request.Request(f"https://zenodo.org/api/records/{match[1]}")) as answer:
+    with open_url(urllib.request.Request(f"https://zenodo.org/api/records/{match[1]}", headers=HEADERS)) as answer:
         files = {entry["key"]: entry for entry in json.load(answer)["files"]}
     if match[2] not in files:
         raise InputError(f"Zenodo's record {match[1]} has no file {match[2]}, only {', '.join(sorted(files))}")
@@ -126,7 +128,7 @@ def _continue(download: Download, part: Path, open_url: Opener) -> None:
     have = part.stat().st_size if part.exists() else 0
     if download.size is not None and have == download.size:
         return
-    request = urllib.request.Request(download.url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(download.url, headers=HEADERS | ({"Range": f"bytes={have}-"} if have else {}))
     try:
         answer = open_url(request)
     except urllib.error.HTTPError as error:

@@ -10,9 +10,9 @@ from .case import Case, Found
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders in order of path, without hidden ones such as macOS's `._*`."""
+    """Yield the files in a folder and below in order of path, without hidden ones such as macOS's `._*`, and locks."""
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__MACOSX")):
+        if entry.name.startswith((".", "~$", "__MACOSX")):
             continue
         if entry.is_dir():
             yield from visible_files(entry)

@@ -23,7 +23,7 @@ def read_nifti(path: Path) -> nib.Nifti1Image:
         InputError: the file is missing, truncated or no NIfTI image.
     """
     try:
-        image = nib.Nifti1Image.from_filename(path)
+        image = nib.Nifti1Image.from_filename(path, mmap=False)
         voxels = np.asanyarray(image.dataobj)
     except Exception as error:  # nibabel and the decompressors raise whatever they like
         reason = " ".join(str(error).split())[:160] or type(error).__name__

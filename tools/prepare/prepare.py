@@ -14,6 +14,7 @@ from ..render import ROOT
 from .cards import bundle_of, dataset_module, dataset_section, layout
 from .case import Case, Found, Prepared
 from .checking import check
+from .matching import visible_files
 from .raw_layout import is_written, remove_case, remove_descriptions, write_case, write_descriptions
 from .record import code_digest, digest, file_stamps, is_unchanged, read_former, versions, write_record
 
@@ -83,7 +84,9 @@ def _find(module: ModuleType, source: Path, target: Path, options: dict[str, boo
     check_flags(**options)
     found: Found = module.find_cases(source, **options)
     if not found.cases:
+        archives = [path.name for path in visible_files(source) if path.suffix in (".zip", ".tar", ".tgz")]
         reasons = [f"{name}: {reason}" for name, reason in list(found.refused.items())[:3]]
+        reasons += [f"unpack {' and '.join(archives)} first"] if archives else []
         raise InputError(" | ".join([f"{source} has no case to take; expected is {layout(module)}", *reasons]))
     return found
 

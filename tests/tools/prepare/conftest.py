@@ -5,6 +5,8 @@ from functools import cache
 
 import pytest
 
+from scripts.errors import InputError
+
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory):
@@ -25,6 +27,12 @@ def converted(release):
     def convert(dataset):
         module = importlib.import_module(f"tools.prepare.datasets.{dataset}")
         found = module.find_cases(release(dataset))
-        return {case.name: (case, module.read_case(case)) for case in found.cases}, found.refused
+        taken, refused = {}, dict(found.refused)
+        for case in found.cases:
+            try:
+                taken[case.name] = case, module.read_case(case)
+            except InputError as error:
+                refused[case.name] = str(error)
+        return taken, refused
 
     return convert

@@ -11,8 +11,8 @@ import pytest
 
 from scripts.data import labelled_cases, split_cases
 from scripts.errors import InputError
+from tools.prepare import __main__ as command
 from tools.prepare import prepare as module
-from tools.prepare.__main__ import run
 from tools.prepare.cards import bundle_of, dataset_names
 from tools.prepare.prepare import prepare
 
@@ -128,6 +128,10 @@ def test_refuses_what_cannot_be_meant(source, target, tmp_path):
         prepare("hippocampus", next(source.rglob("imagesTs")), target)
     with pytest.raises(InputError, match="option fast is not known"):
         prepare("hippocampus", source, target, fast=True)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "Task04.tar").write_bytes(b"tar")
+    with pytest.raises(InputError, match="unpack Task04.tar first"):
+        prepare("hippocampus", tmp_path / "packed", target)
     target.mkdir()
     (target / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="not prepared here"):
@@ -144,11 +148,30 @@ def test_no_case_left_is_an_error(source, target):
 
 
 def test_lists_every_dataset_and_asks_for_folders(capsys):
-    run()
+    command.run()
     listed = capsys.readouterr().out
     assert all(f"{dataset}: " in listed for dataset in dataset_names())
     with pytest.raises(InputError, match="--source"):
-        run("hippocampus")
+        command.run("hippocampus")
+
+
+def test_downloads_unpacks_and_prepares_in_one_command(source, target, tmp_path, monkeypatch):
+    archive = Path(shutil.make_archive(str(tmp_path / "Task04_Hippocampus"), "tar", source))
+    wanted = []
+
+    def fetch(download, folder):
+        wanted.append(download.url)
+        folder.mkdir()
+        return Path(shutil.copy(archive, folder / download.name))
+
+    monkeypatch.setattr(command, "fetch", fetch)
+    command.run("hippocampus", str(tmp_path / "fetched"), str(target), download=True)
+    assert wanted == ["https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampus.tar"]
+    assert len(account(target)) == 8
+    with pytest.raises(InputError, match="cannot be downloaded without you"):
+        command.run("btcv", str(tmp_path / "fetched"), str(target), download=True)
+    with pytest.raises(InputError, match="download is 'yes'"):
+        command.run("btcv", str(tmp_path / "fetched"), str(target), download="yes")
 
 
 @pytest.mark.parametrize("dataset", dataset_names())
