@@ -1,4 +1,4 @@
-"""Your own TOF-MRA scans of aneurysms: `imagesTr/<case>_0000.nii.gz`, `labelsTr/<case>.nii.gz`, or `images` and `labels`.
+"""Your own TOF-MRA of aneurysms: `imagesTr/<case>_0000.nii.gz` and `labelsTr/<case>.nii.gz`, or `images` and `labels`.
 
 The data of the paper are not public. Files may be NIfTI, NRRD or MHA; 1 is aneurysm.
 """
