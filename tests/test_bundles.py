@@ -132,9 +132,9 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
     presets = set(json.loads((bundle / "card.json").read_text()).get("presets", {}))
     workflow = main_workflow(bundle)
     overlays_of_main = presets | ({"evaluate", "multi_gpu_train"} if workflow == "train" else set())
-    for workflow, overlays in ((workflow, overlays_of_main), ("inference", presets)):
+    for base, overlays in ((workflow, overlays_of_main), ("inference", presets)):
         for overlay in overlays:
-            assert set(config(bundle, workflow)) <= set(config(bundle, workflow, overlay))
+            assert set(config(bundle, base)) <= set(config(bundle, base, overlay))
 
 
 @every_bundle

@@ -5,6 +5,7 @@ A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
 - `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
   network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+  `codes` (optional): label name to SNOMED CT code and meaning of its `category`, `type`, `modifier`, for DICOM-SEG;
 - `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
   need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
@@ -286,6 +287,8 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
             f"{pred}#channel_def": {str(index): name for index, name in outputs.items()},
         }
     own = {id_: value for id_, value in ids.items() if id_ != "reference_labels"}  # inference has no reference
+    if "codes" in dataset:
+        own["dicom_segmentations#codes"] = dataset["codes"]
     return {"train": ids, "evaluate": ids, "inference": own, "metadata": metadata}
 
 
