@@ -60,7 +60,7 @@ def labelled_cases(
     problems = [*_label_problems(content, labels, regions or {}), *_channel_problems(content, channels)]
     if problems:
         raise InputError(" | ".join(f"{folder / 'dataset.json'} {problem}" for problem in problems))
-    cases = _nnunet_cases(folder, content) if "file_ending" in content else _msd_cases(folder, content)
+    cases = _cases(folder, content)
     allowed = _with_background(labels)
 
     def judge(case: dict[str, Any]) -> str:
@@ -76,6 +76,31 @@ def labelled_cases(
         raise InputError(f"{len(reasons)} of {len(cases)} cases of {folder} have problems: {' | '.join(shown)}")
     logger.info("dataset: %d labelled cases in %s", len(cases), folder)
     return [{**case, "stamp": row["stamp"]} for case, row in zip(cases, rows, strict=True)]
+
+
+def listed_cases(source: str | Path) -> list[dict[str, Any]]:
+    """List images with their labels, none of which is opened.
+
+    Args:
+        source: folder with a `dataset.json` as `labelled_cases` takes it, or a JSON data list of
+            `{"image": path, "label": path}`, bare or under "training", with paths relative to its folder.
+
+    Returns:
+        One `{"case": name, "image": path, "label": path}` per case, sorted by case.
+
+    Raises:
+        InputError: the source is missing or malformed.
+    """
+    path = Path(os.path.abspath(Path(source).expanduser()))
+    if path.suffix != ".json":
+        return _cases(path, _dataset_json(path))
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give a labelled dataset or a JSON data list")
+    content = read_json(path)
+    entries = content.get("training") if isinstance(content, dict) else content
+    if not isinstance(entries, list):
+        raise InputError(f"{path} is no data list: {EXPECTED}")
+    return _msd_cases(path, entries)
 
 
 def _dataset_json(folder: Path) -> dict[str, Any]:
@@ -143,9 +168,14 @@ def _channel_problems(content: dict[str, Any], channels: list[str]) -> Iterator[
         logger.warning("the dataset's channels are called %s, the bundle's %s: are they the same?", stated, channels)
 
 
-def _msd_cases(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    path = folder / "dataset.json"
-    entries = content["training"]
+def _cases(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    if "file_ending" in content:
+        return _nnunet_cases(folder, content)
+    return _msd_cases(folder / "dataset.json", content["training"])
+
+
+def _msd_cases(path: Path, entries: list[Any]) -> list[dict[str, Any]]:
+    folder = path.parent
     if not entries:
         raise InputError(f'{path} has an empty "training" list: {EXPECTED}')
     for entry in entries:

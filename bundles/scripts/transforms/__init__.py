@@ -3,6 +3,7 @@
 from .crop import is_body, is_nonzero
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
+from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
 from .pad import PadEndd
 from .regions import RegionTargetsd
@@ -13,6 +14,7 @@ from .select_channels import SelectChannelsd
 __all__ = [
     "ForegroundVoxelsd",
     "InvertedLabelsd",
+    "LabelGuidedVoxelsd",
     "LoadXrayd",
     "PadEndd",
     "RandResizedCropd",
