@@ -1,0 +1,42 @@
+"""Whether the image and the label of one case fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+
+MAX_SHIFT_VOXELS = 0.1
+
+
+def label_problems(label: MetaTensor, allowed: dict[str, int]) -> Iterator[str]:
+    """Yield that a label has other values than these, if so.
+
+    Args:
+        label: as `read_scan` returns it.
+        allowed: values by name.
+    """
+    voxels = label.as_tensor()
+    odd = voxels[~torch.isin(voxels, torch.tensor(sorted(allowed.values()), dtype=voxels.dtype))]
+    if not len(odd):
+        return
+    value = float(odd[0])
+    if value.is_integer():
+        yield f"the label has the value {value:g}, allowed are {allowed}: correct the label, or give other --labels"
+    else:
+        yield f"the label has the value {value:g}, which is not a whole number: resample labels by nearest neighbour"
+
+
+def grid_problems(image: MetaTensor, label: MetaTensor) -> Iterator[str]:
+    """Yield that image and label lie on other voxel grids, by shape or by where their corners lie, if so."""
+    sizes = [tuple(scan.shape[1:]) for scan in (image, label)]
+    if sizes[0] != sizes[1]:
+        yield f"the image has {sizes[0]} voxels, the label {sizes[1]}: both must lie on one grid, resample the label"
+        return
+    corners = torch.tensor([[*corner, 1] for corner in product(*((0, size - 1) for size in sizes[0]))]).to(image.affine)
+    shift = float(((image.affine - label.affine) @ corners.T)[:3].norm(dim=0).max())
+    if not shift <= MAX_SHIFT_VOXELS * float(min(affine_to_spacing(image.affine))):
+        yield f"the label lies {shift:.2f} mm beside the image: give both the same affine, or resample the label"
