@@ -2,6 +2,7 @@
 
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
+from .case_dataset import CaseDataset
 from .cases import labelled_cases
 from .checked_scans import checked_scans
 from .curation import curate
@@ -17,6 +18,7 @@ from .xray_splits import split_xrays
 
 __all__ = [
     "CachedDataset",
+    "CaseDataset",
     "RandomBox",
     "SeededDataset",
     "StepSampler",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, check_flags
-from .cases import listed_cases
+from .dataset_json import paired_images
 from .scans import find_scans
 
 
@@ -15,7 +15,7 @@ def pretraining_scans(source: str | Path | list, label_crops: bool = False) -> l
     """List the scans behind what the user gave.
 
     Args:
-        source: see `find_scans`; with `label_crops` a labelled dataset or a data list, see `listed_cases`.
+        source: see `find_scans`; with `label_crops` a labelled dataset or a data list, see `paired_images`.
         label_crops: name each scan's label too, for crops drawn as `LabelGuidedVoxelsd` says.
 
     Returns:
@@ -29,7 +29,7 @@ def pretraining_scans(source: str | Path | list, label_crops: bool = False) -> l
         return find_scans(source, mixed_dicom=True)
     if isinstance(source, (list, tuple)):
         raise InputError(f"label_crops needs one labelled dataset, or one data list with labels, not {source}")
-    cases = listed_cases(source)
+    cases = paired_images(source)
     missing = [case["label"] for case in cases if not os.path.isfile(case["label"])]
     if missing:
         raise InputError(f"label_crops needs a label for every scan, {missing[0]} is missing: add it or leave it out")

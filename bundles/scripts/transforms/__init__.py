@@ -9,6 +9,7 @@ from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
 from .resized_crop import RandResizedCropd
+from .select_channels import SelectChannelsd
 
 __all__ = [
     "ForegroundVoxelsd",
@@ -19,6 +20,7 @@ __all__ = [
     "RandResizedCropd",
     "RegionTargetsd",
     "Resampled",
+    "SelectChannelsd",
     "is_body",
     "is_nonzero",
 ]
