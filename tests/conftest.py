@@ -2,12 +2,15 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.miniatures import make_miniature
+from tools.phantom_xrays import make_xrays
 from tools.phantoms import make_phantoms
+from tools.release import main as release
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +20,25 @@ def phantoms(tmp_path_factory):
     """Generated scans: `unlabelled/` and `labelled/` in MSD layout."""
     folder = tmp_path_factory.mktemp("data") / "phantoms"
     make_phantoms(str(folder), num_unlabelled=6, num_labelled=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xrays(tmp_path_factory):
+    """Generated X-rays in the layout of the ChestX-ray14 release."""
+    folder = tmp_path_factory.mktemp("data") / "xrays"
+    make_xrays(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """What unpacking the release zips of all bundles gives."""
+    folder = tmp_path_factory.mktemp("release")
+    release(output_dir=str(folder))
+    for archive in folder.glob("*.zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            zipped.extractall(folder)
     return folder
 
 

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools.release import main as release
+from tests.monai_checks import check_export, check_properties, run_python
 from tools.render import ROOT, names_of, read_card
 
 pytestmark = pytest.mark.slow
@@ -37,17 +34,9 @@ def every(names):
 
 
 @pytest.fixture(scope="module", params=["checkout", "zip"])
-def bundles(request, tmp_path_factory):
+def bundles(request):
     """Folder of bundles: the project's own, or what unpacking the release zips gives."""
-    root = ROOT / "bundles"
-    if request.param == "checkout":
-        return root
-    folder = tmp_path_factory.mktemp("release")
-    release(output_dir=str(folder))
-    for archive in folder.glob("*.zip"):
-        with zipfile.ZipFile(archive) as zipped:
-            zipped.extractall(folder)
-    return folder
+    return ROOT / "bundles" if request.param == "checkout" else request.getfixturevalue("released")
 
 
 @pytest.fixture(scope="module")
@@ -261,68 +250,17 @@ def test_table_3_from_the_command_line(bundles, run_bundle, phantoms, work, pret
     assert "transferred encoder+decoder" in done.stdout and "training cases 2" in done.stdout
 
 
-def monai_bundle(*arguments, cwd):
-    command = [sys.executable, "-m", "monai.bundle", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
 @every(PRETRAININGS + SEGMENTATIONS)
 def test_monai_verifies_and_exports(bundles, name, pretrain, finetune, tmp_path):
     weights = pretrain(name) if name in PRETRAININGS else finetune(name) / "model.pt"
-    size = json.loads((bundles / name / "configs" / "tiny.json").read_text())["patch_size"]
-    shape = [1, len(CARDS[name]["dataset"]["channel_names"]), *size]
-    tiny = "['configs/inference.json','configs/tiny.json']"
-    common = ("--meta_file", "configs/metadata.json", "--config_file", tiny)
-    # some networks take one size only, and the metadata state the default's
-    stated = ("--_meta_#network_data_format#inputs#image#spatial_shape", size)
-    verified = monai_bundle("verify_net_in_out", "network_def", *common, *stated, cwd=bundles / name)
-    assert verified.returncode == 0, verified.stderr
-    exported = monai_bundle(
-        "ckpt_export", "network_def", "--filepath", tmp_path / "model.ts", "--ckpt_file", weights, *common,
-        "--key_in_ckpt", "model", "--use_trace", "True", "--input_shape", shape, cwd=bundles / name,
-    )  # fmt: skip
-    assert exported.returncode == 0, exported.stderr
-    script = torch.jit.load(tmp_path / "model.ts")
-    image = torch.randn(shape)
-    code = (
-        "import sys, torch; from monai.bundle import ConfigParser\n"
-        f"parser = ConfigParser(ConfigParser.load_config_files({tiny}))\n"
-        "network = parser.get_parsed_content('network_def').eval()\n"
-        f"network.load_state_dict(torch.load({str(weights)!r}, weights_only=True)['model'])\n"
-        f"torch.save(network(torch.load({str(tmp_path / 'in.pt')!r})), {str(tmp_path / 'out.pt')!r})\n"
-    )
-    torch.save(image, tmp_path / "in.pt")
-    subprocess.run([sys.executable, "-c", code], cwd=bundles / name, check=True)
-    torch.testing.assert_close(script(image), torch.load(tmp_path / "out.pt"))
-
-
-def python(code, cwd):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    check_export(bundles / name, weights, len(CARDS[name]["dataset"]["channel_names"]), tmp_path)
 
 
 @every(PRETRAININGS + SEGMENTATIONS)
 @pytest.mark.parametrize("workflow", ["train", "inference"])
 def test_monai_finds_the_properties_it_wants(bundles, phantoms, labelled, tmp_path, name, workflow):
     data = labelled(name) if name in SEGMENTATIONS else phantoms / "unlabelled"
-    out = python(
-        "import sys; sys.path.insert(0, '.')\n"
-        "from monai.bundle import ConfigWorkflow\n"
-        f"workflow = ConfigWorkflow(['configs/{workflow}.json', 'configs/tiny.json'], 'configs/metadata.json',\n"
-        f"    'configs/logging.conf', workflow_type={workflow!r}, dataset_dir={str(data)!r},\n"
-        f"    output_dir={str(tmp_path)!r}, ckpt_dir={str(tmp_path)!r})\n"
-        "workflow.initialize()\n"
-        "print('missing', workflow.check_properties())\n",
-        bundles / name,
-    )
-    assert "missing []" in out
+    check_properties(bundles / name, workflow, data, tmp_path)
 
 
 def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path):
@@ -330,7 +268,7 @@ def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path)
     (tmp_path / SEGMENTATION / "models").mkdir()
     shutil.copy(finetuned / "model.pt", tmp_path / SEGMENTATION / "models")
     override = {"features": [4, 8], "num_blocks": [1, 1], "strides": [1, 2], "out_channels": 5}
-    out = python(
+    out = run_python(
         "import sys; sys.path.insert(0, '.')\n"
         "import torch\n"
         "from monai.bundle import load\n"

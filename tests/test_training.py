@@ -15,6 +15,8 @@ BUNDLES = {
     "vit_mae_pretrain": "unlabelled",
     "nnformer_mae_pretrain": "unlabelled",
     "hippocampus_segmentation": "labelled",
+    "vit_mae_chestxray_pretrain": "xrays",
+    "chestxray14_classification": "xrays",
 }
 
 
@@ -42,11 +44,13 @@ class Killer:
 
 
 @pytest.fixture
-def train(run_bundle, phantoms, tmp_path):
+def train(run_bundle, phantoms, xrays, tmp_path):
+    data = {"unlabelled": phantoms / "unlabelled", "labelled": phantoms / "labelled", "xrays": xrays}
+
     def run(bundle, name, *launcher, configs=("train", "tiny"), check=True, **knobs):
         folder = tmp_path / name
         folders = {"output_dir": folder, "ckpt_dir": folder / "models", "cache_dir": tmp_path / "cache"}
-        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=phantoms / BUNDLES[bundle], **folders, **knobs)
+        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=data[BUNDLES[bundle]], **folders, **knobs)
         return folder
 
     return run
