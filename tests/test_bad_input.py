@@ -213,11 +213,12 @@ def test_images_unfit_for_inference(run, refused, trained, tmp_path, bundle):
         write_nifti(tmp_path / "slice.nii.gz", scan(1, SIZE[:2])): ["1 channels of 24 x 20 voxels", "1 of a 3D scan"],
         truncate(write_nifti(tmp_path / "cut.nii.gz", scan(1))): ["cut.nii.gz cannot be read", "replace or remove"],
     }.items():
-        shutil.copy(spoilt, folder / "spoilt.nii.gz")
         refused(run(bundle, dataset_dir=spoilt, **knobs), f"case {spoilt.name.split('.')[0]}", *words)
-        # among good scans as well, before the first of them is worked on
-        refused(run(bundle, dataset_dir=folder, **knobs), "case spoilt", words[0].replace("cut.", "spoilt."))
         assert not list((tmp_path / "out").rglob("*.nii.gz"))
+    # among good scans as well: reconstruction refuses all before it begins, segmentation does the others
+    shutil.copy(tmp_path / "cut.nii.gz", folder / "spoilt.nii.gz")
+    refused(run(bundle, dataset_dir=folder, **knobs), "case spoilt", "spoilt.nii.gz cannot be read")
+    assert [path.name for path in (tmp_path / "out").rglob("*.nii.gz")] == ["good_seg.nii.gz"] * (bundle == SEGMENT)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -109,6 +109,17 @@ def test_pretraining_leaves_what_finetuning_needs(pretrained):
     assert (pretrained.parent / "model_final.pt").is_file() and (pretrained.parents[1] / "curation.csv").is_file()
 
 
+def test_crops_are_drawn_by_the_labels_where_a_replication_asks_for_it(run_bundle, phantoms, tmp_path):
+    for name in ("dataset.json", "imagesTr", "labelsTr"):  # not imagesTs, which pretraining takes of a dataset
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(phantoms / "labelled" / name)
+    knobs = {"dataset_dir": tmp_path / "data", "output_dir": tmp_path / "out", "ckpt_dir": tmp_path / "models"}
+    done = run_bundle("vit_mae_pretrain", ["train", "tiny"], max_epochs=1, label_crops=True, **knobs)
+    assert "training cases 6" in done.stdout and (tmp_path / "models" / "model.pt").is_file()
+    run_bundle("vit_mae_pretrain", ["train", "evaluate", "tiny"], label_crops=True, **knobs)
+    assert len(json.loads((tmp_path / "out" / "reconstruction.json").read_text())["cases"]) == 2
+
+
 @every(PRETRAININGS)
 def test_reconstruction_is_evaluated_beside_trivial_predictors(bundles, run_bundle, phantoms, tmp_path, pretrain, name):
     run_bundle(

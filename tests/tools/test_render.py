@@ -69,7 +69,8 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(render.ROOT / "tools" / "templates" / "common", templates / "common")
     shutil.copy(render.ROOT / "requirements.txt", tmp_path)
     (templates / "segmentation").mkdir()
-    shutil.copy(render.ROOT / "tools/templates/segmentation/README.md.j2", templates / "segmentation")
+    for path in (render.ROOT / "tools/templates/segmentation").glob("*.md.j2"):
+        shutil.copy(path, templates / "segmentation")
     contents = {
         "train": TRAIN,
         "inference": {"bundle_root": ".", "patch_size": [8, 8, 8], "network_def": "%train.json::network_def"},
@@ -120,6 +121,7 @@ def add_networks(project: Path) -> None:
     folder = project / "tools" / "templates" / "segmentation" / "networks"
     folder.mkdir()
     unet, vit = {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2]}, {"_target_": "ViT"}
+    (folder.parent / "docs.json").write_text(json.dumps({"networks": {"unet": "a U-Net", "vit": "a ViT"}}))
     (folder / "unet.json").write_text(json.dumps({"network_def": unet, "optimizer": "SGD"}))
     (folder / "vit.json").write_text(json.dumps({"network_def": vit, "optimizer": "AdamW"}))
 

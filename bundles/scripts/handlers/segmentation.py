@@ -15,34 +15,8 @@ from monai.data.utils import affine_to_spacing
 from nibabel.orientations import io_orientation
 
 from ..errors import InputError
-from ..files import save_csv, save_json, save_nifti
+from ..files import save_csv, save_json
 from ..metrics import EMPTY_RULE, segmentation_scores, summary
-
-
-class SaveSegmentations:
-    """Write each case's label ids as `<case>_seg.nii.gz` on its original grid.
-
-    Expects decollated output with `pred` of one channel of label ids, and `case` in the batch.
-
-    Args:
-        output_dir: folder of the files.
-    """
-
-    def __init__(self, output_dir: str) -> None:
-        self.folder = Path(output_dir)
-
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Write the cases of this iteration."""
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            path = self.folder / f"{item['case']}_seg.nii.gz"
-            verb = "replaces" if path.exists() else "is"
-            segmentation = output["pred"]
-            save_nifti(segmentation[0].cpu().numpy().astype(np.uint8), segmentation.affine.cpu().numpy(), path)
-            logging.getLogger(__name__).info("%s: its segmentation %s %s", item["case"], verb, path)
 
 
 class SegmentationReport:
