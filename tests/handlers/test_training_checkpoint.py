@@ -8,7 +8,7 @@ from scripts.checkpoints import Plan
 from scripts.errors import InputError
 from scripts.handlers import TrainingCheckpoint
 
-FILES = ["last.pt", "model.pt", "model_final.pt"]
+FILES = ["model.pt", "model_final.pt", "training_state.pt"]
 
 
 class Run:
@@ -100,10 +100,10 @@ def test_another_training_is_not_resumed(tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=r"last\.pt belongs to another training, with seed 0 \(now 1\)"):
         Run(tmp_path, seed=1, resume=True)()
-    (tmp_path / "last.pt").write_bytes(before["model.pt"])
+    (tmp_path / "training_state.pt").write_bytes(before["model.pt"])
     with pytest.raises(InputError, match="holds weights, no state of a training"):
         Run(tmp_path, resume=True)()
-    (tmp_path / "last.pt").write_bytes(b"noise")
+    (tmp_path / "training_state.pt").write_bytes(b"noise")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         Run(tmp_path, resume=True)()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"last.pt": b"noise"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"training_state.pt": b"noise"}
