@@ -126,6 +126,7 @@ def test_training_is_cancelled_and_goes_on(server, app, studies, tmp_path):
     requests.post(f"{server}/train/{FIRST}", json=wanted).raise_for_status()
     model = app / "model" / FIRST / "models" / "model.pt"
     before = model.stat().st_mtime
+    wait_for(lambda: running(server), 60)
     wait_for(lambda: model.stat().st_mtime > before, 120, lambda: running(server), app.parent / "server.log")
     requests.delete(f"{server}/train/").raise_for_status()
     wait_for(lambda: not running(server), 60)
