@@ -24,7 +24,7 @@ import requests  # noqa: E402  comes with MONAI Label
 
 pytestmark = pytest.mark.slow
 FIRST, SECOND = "hippocampus_segmentation", "acdc_segmentation"
-CASES = 5
+CASES = 6
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_inference_equals_the_bundle_run_on_its_own(server, app, studies, run_bu
 
 def test_corrected_labels_train_the_model_that_is_served_next(server, app, studies, tmp_path):
     images = sorted(studies.glob("*.nii.gz"))
-    for image in images:
+    for image in images[:-1]:
         label = halves(nib.load(image))
         path = tmp_path / image.name
         nib.save(label, path)
@@ -137,13 +137,14 @@ def test_training_is_cancelled_and_goes_on(server, app, studies, tmp_path):
     ).raise_for_status()
 
 
-def test_images_are_scored_by_what_the_model_is_unsure_of(server, studies):
-    answer = requests.post(f"{server}/scoring/{FIRST}", params={"run_sync": True}, json={"device": "cpu"}, timeout=600)
-    answer.raise_for_status()
-    name = sorted(studies.glob("*.nii.gz"))[0].name.removesuffix(".nii.gz")
-    info = requests.get(f"{server}/datastore/image/info", params={"image": name}).json()
-    scores = [value for key, value in info.items() if "entropy" in key or key == FIRST]
-    assert scores and all(np.isfinite(float(value)) for value in scores), info
+def test_images_without_labels_are_scored_after_training(server, app, studies):
+    name = sorted(studies.glob("*.nii.gz"))[-1].name.removesuffix(".nii.gz")
+
+    def score():
+        return requests.get(f"{server}/datastore/image/info", params={"image": name}).json().get("epistemic_entropy")
+
+    wait_for(lambda: score() is not None, 120, log=app.parent / "server.log")
+    assert np.isfinite(float(score()))
 
 
 def bake(path: Path, overlay: dict) -> None:
