@@ -6,15 +6,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.data.utils import affine_to_spacing
 
 from ..errors import InputError
+from ..geometry import corner_shift, is_one_grid
 from .checked_scans import form_problems, value_problems
 from .reading import as_list, read_scan
 from .scans import case_names, nnunet_images, one_image, read_json
@@ -26,7 +25,6 @@ EXPECTED = (
     'expected "labels", "modality" and "training": [{"image": path, "label": path}, ...] (Medical Segmentation '
     'Decathlon), or "labels", "channel_names" and "file_ending" (nnU-Net raw)'
 )
-MAX_SHIFT_VOXELS = 0.1
 
 
 def labelled_cases(
@@ -213,7 +211,7 @@ def _grid(image: MetaTensor, label: MetaTensor) -> Iterator[str]:
     if sizes[0] != sizes[1]:
         yield f"the image has {sizes[0]} voxels, the label {sizes[1]}: both must lie on one grid, resample the label"
         return
-    corners = torch.tensor([[*corner, 1] for corner in product(*((0, size - 1) for size in sizes[0]))]).to(image.affine)
-    shift = float(((image.affine - label.affine) @ corners.T)[:3].norm(dim=0).max())
-    if not shift <= MAX_SHIFT_VOXELS * float(min(affine_to_spacing(image.affine))):
+    affines = image.affine.numpy(), label.affine.numpy()
+    if not is_one_grid(*affines, sizes[0]):
+        shift = corner_shift(*affines, sizes[0])
         yield f"the label lies {shift:.2f} mm beside the image: give both the same affine, or resample the label"
