@@ -45,7 +45,9 @@ def prepare(dataset: str, source: Path, target: Path, root: Path = ROOT, **optio
     kept = [name for name in kept if is_written(name, len(channels), target)]
     print(f"{card['name']}: {len(found.cases)} cases found, licence: {card['licence']}", flush=True)
     remove_descriptions(target)
-    for name in former["cases"].keys() - set(kept):
+    for name in (former["cases"].keys() | stamps.keys() | found.refused.keys()) - set(
+        kept
+    ):  # also halves of a killed run
         remove_case(name, target)
     record = {
         "dataset": dataset,

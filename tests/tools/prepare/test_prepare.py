@@ -70,7 +70,10 @@ def test_goes_on_after_an_interruption_and_redoes_only_what_changed(source, targ
     assert not (target / "dataset.json").exists()
     first = stamps(target)
     monkeypatch.undo()
+    half = target / "imagesTr" / "hippocampus_003_0000.nii.gz"  # of a case that was killed on the way
+    half.write_bytes(b"half")
     prepare("hippocampus", source, target)
+    assert nib.load(half).shape
     second = stamps(target)
     assert len(first) == 4 and len(second) == 16 and first.items() <= second.items()
 
