@@ -62,12 +62,18 @@ def labelled(phantoms, card, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def real_data():
-    """Return the folder of real images, or skip."""
+def real_data_or_none():
+    """Return the folder of real images, if there is one."""
     folder = Path(os.environ.get("MAE_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data(real_data_or_none):
+    """Return the folder of real images, or skip."""
+    if real_data_or_none is None:
         pytest.skip("no real images here (environment variable MAE_DATA)")
-    return folder
+    return real_data_or_none
 
 
 @pytest.fixture(scope="session")

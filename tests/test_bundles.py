@@ -130,11 +130,11 @@ def test_inference_stands_alone(bundle: Path) -> None:
 @every_bundle
 def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
     presets = set(json.loads((bundle / "card.json").read_text()).get("presets", {}))
-    workflow = main_workflow(bundle)
-    overlays_of_main = presets | ({"evaluate", "multi_gpu_train"} if workflow == "train" else set())
-    for base, overlays in ((workflow, overlays_of_main), ("inference", presets)):
+    main = main_workflow(bundle)
+    of_main = presets | {"evaluate", "multi_gpu_train"} if main == "train" else presets
+    for workflow, overlays in ((main, of_main), ("inference", presets)):
         for overlay in overlays:
-            assert set(config(bundle, base)) <= set(config(bundle, base, overlay))
+            assert set(config(bundle, workflow)) <= set(config(bundle, workflow, overlay))
 
 
 @every_bundle

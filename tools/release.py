@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import fire
 import jsonschema
@@ -36,6 +37,23 @@ def check(name: str, root: Path = ROOT) -> str:
     if stale:
         raise InputError(f"bundle {name}: {', '.join(stale)} differ from the card: run `make render`, then release")
     metadata = json.loads((root / "bundles" / name / "configs" / "metadata.json").read_text())
+    return checked_version(name, metadata, root)
+
+
+def checked_version(name: str, metadata: dict[str, Any], root: Path = ROOT) -> str:
+    """Make sure that metadata keep to the schema and return the version.
+
+    Args:
+        name: of the bundle.
+        metadata: content of its metadata.json.
+        root: project folder.
+
+    Returns:
+        The bundle's version.
+
+    Raises:
+        InputError: if they break the schema, or the changelog lacks the version.
+    """
     schema = json.loads((root / "tools" / "meta_schema.json").read_text())
     fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(metadata))
     if fault:

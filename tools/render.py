@@ -62,8 +62,24 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     Raises:
         InputError: if the card is incomplete or asks for something its template does not have.
     """
+    return render_card(read_card(name, root), root)
+
+
+def render_card(card: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
+    """Render the bundle of a card, wherever that is to stand.
+
+    Args:
+        card: the content of card.json.
+        root: project folder, holding `tools/templates` and `requirements.txt`.
+
+    Returns:
+        The text of every generated file by its path inside the bundle.
+
+    Raises:
+        InputError: if the card asks for something its template does not have.
+    """
+    name = card["name"]
     templates = root / "tools" / "templates"
-    card = read_card(name, root)
     template = templates / card["template"]
     card = completed(card, template)
     derived = ids_of_dataset(card)

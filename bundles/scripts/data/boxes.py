@@ -34,8 +34,7 @@ class RandomBox:
         self.size = tuple(size)
         self.patch = self.size if patch is None else tuple(patch)
         if any(n < side for n, side in zip(self.size, self.patch, strict=True)):
-            sides = f"crops of {list(self.size)} voxels hold no patch of {list(self.patch)}"
-            raise InputError(f"{sides}: enlarge crop_size")
+            raise InputError(f"crops of {list(self.size)} hold no patch of {list(self.patch)}: enlarge crop_size")
         self.foreground = foreground
 
     def seeks_foreground(self, position: int) -> bool:

@@ -9,6 +9,8 @@ from monai.data import MetaTensor
 
 from ..geometry import corner_shift, is_one_grid
 
+MAX_SKEW = 1e-2  # cosine; headers are rounded
+
 
 def label_problems(label: MetaTensor, allowed: dict[str, int]) -> Iterator[str]:
     """Yield that a label has other values than these, if so.
@@ -38,3 +40,20 @@ def grid_problems(image: MetaTensor, label: MetaTensor) -> Iterator[str]:
     if not is_one_grid(*affines, sizes[0]):
         shift = corner_shift(*affines, sizes[0])
         yield f"the label lies {shift:.2f} mm beside the image: give both the same affine, or resample the label"
+
+
+def oblique_problems(kind: str, scan: MetaTensor) -> Iterator[str]:
+    """Yield that the voxel axes of a scan are not at right angles to each other, if so.
+
+    Args:
+        kind: what to call it, "image" or "label".
+        scan: as `read_scan` returns it.
+    """
+    axes = scan.affine[:3, :3].double()
+    axes = axes / axes.norm(dim=0)
+    skew = float((axes.T @ axes - torch.eye(3).to(axes)).abs().max())
+    if not skew <= MAX_SKEW:  # negated, so that a NaN in the header fails as well
+        yield (
+            f"the voxel axes of the {kind} are not at right angles (cosine {skew:.3f}), as of a tilted gantry: "
+            "resample it to a grid with an orthonormal affine"
+        )
