@@ -129,10 +129,17 @@ def from_header(case, num_channels):
     return {"case": case["case"], "path": path, "stamp": "missing", "faults": [], "measured": measured}
 
 
-def test_ten_thousand_cases_take_bounded_memory_show_progress_and_can_be_interrupted(tmp_path, capfd, monkeypatch):
+@pytest.mark.slow
+def test_ten_thousand_cases_take_bounded_memory_show_progress_and_can_be_interrupted(tmp_path, monkeypatch):
     count = 10_000
     cases = [{"case": str(n), "image": f"i{n}.nii.gz", "label": f"l{n}.nii.gz"} for n in range(count)]
-    monkeypatch.setattr("tools.new_bundle.measurements.tqdm", lambda loader, *_, **__: loader)
+    shown = []
+
+    def progress(loader, text, total, initial, **_):
+        shown.append((initial, total))
+        return loader
+
+    monkeypatch.setattr("tools.new_bundle.measurements.tqdm", progress)
 
     def interrupted(case, num_channels):
         if case["case"] == "6000":
@@ -141,13 +148,13 @@ def test_ten_thousand_cases_take_bounded_memory_show_progress_and_can_be_interru
 
     with pytest.raises(KeyboardInterrupt):
         measure_all(cases, tmp_path / "m.jsonl", 1, measure=interrupted)
-    monkeypatch.undo()
     tracemalloc.start()
     measure_all(cases, tmp_path / "m.jsonl", 1, measure=from_header)
     found = fingerprint(measured_rows(cases, tmp_path / "m.jsonl"), count, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len((tmp_path / "m.jsonl").read_text().splitlines()) == len(found.shapes) == count
+    assert shown == [(0, count), (6000, count)]
     assert peak < 50e6  # 10,000 CTs have a terabyte of voxels
     assert found.channels[0].hounsfield and found.voxels == {0: 9000 * count, 1: 1000 * count}
     expected = [float(np.random.default_rng(n).integers(-1024, -1000)) for n in range(count)]

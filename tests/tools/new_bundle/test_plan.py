@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -10,24 +11,24 @@ from scripts.networks import UNETR, NNFormer, ResEncUNet
 from tools.new_bundle.fingerprint import Channel, Fingerprint
 from tools.new_bundle.intensity import chosen, component, is_ct
 from tools.new_bundle.memory import Cost, bytes_of
-from tools.new_bundle.plan import _train, has_sides, make_plan, nearest_patch
+from tools.new_bundle.plan import COMPACT, _train, has_sides, make_plan, nearest_patch
 from tools.new_bundle.pretrained import read_plan
 from tools.render import ROOT
 
 LABELS = {"background": 0, "organ": 1}
 
 
-def data(spacing=(1.0, 1.0, 1.0), shape=(120, 110, 90), count=20, ct=False, filled=1.0):
+def data(spacing=(1.0, 1.0, 1.0), shape=(90, 80, 70), count=20, ct=False, filled=1.0):
     channel = Channel(-99.7, 30.0, 300.2, 35.0, 60.0, -1000.0 if ct else 0.0, 2000.0, ct)
     spacings, shapes = np.tile(np.array(spacing), (count, 1)), np.tile(np.array(shape), (count, 1))
     return Fingerprint(spacings, shapes, [channel], {0: 10**6, 1: 10**5}, {0: count, 1: count}, filled)
 
 
 def test_more_memory_never_gives_less():
-    plans = [make_plan(data(), ["MRI"], LABELS, 2, memory * 1e9) for memory in (0.4, 1.2, 3, 6, 16)]
+    plans = [make_plan(data(), ["MRI"], LABELS, 2, memory * 1e9) for memory in (0.4, 1.2, 6)]
     rank = [(plan.size == "large", np.prod(plan.patch_size), plan.batch_size) for plan in plans]
     assert rank == sorted(rank) and rank[0] < rank[-1]
-    for plan, memory in zip(plans, (0.4, 1.2, 3, 6, 16), strict=True):
+    for plan, memory in zip(plans, (0.4, 1.2, 6), strict=True):
         assert plan.peak_gib * 2**30 <= memory * 1e9 + 1e7
         arguments = {key.split("#")[1]: value for key, value in plan.ids.items()}
         with torch.device("meta"):
@@ -40,19 +41,17 @@ def test_too_little_memory_is_refused_with_what_it_takes():
         make_plan(data(), ["MRI"], LABELS, 2, 1e8)
 
 
-@pytest.mark.parametrize("bundle, preset", [("hippocampus_segmentation", "tiny"), ("hippocampus_segmentation", "")])
-def test_the_estimate_is_above_what_a_step_takes_and_not_far(bundle, preset):
-    code = (
-        "import json, sys; from monai.bundle import ConfigParser; from tools.measure import main, held; import tools\n"
-        f"main({bundle!r}, {preset!r}, steps=1, patch_size=[40, 56, 40], batch_size=6)"
-    )
+@pytest.mark.slow
+def test_the_estimate_is_above_what_a_step_takes_and_not_far():
+    bundle, patch, batch = "hippocampus_segmentation", [40, 56, 40], 4
+    code = f"from tools.measure import main; main({bundle!r}, steps=1, patch_size={patch}, batch_size={batch})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    measured = float(done.stdout.split('"peak_memory_gib":')[1].split("}")[0])
-    size = {"tiny": ([4, 8], [1, 1], [1, 2]), "": ([16, 32, 64, 128], [1, 2, 2, 2], [1, 2, 2, 2])}[preset]
-    ids = dict(zip(("network_def#features", "network_def#num_blocks", "network_def#strides"), size, strict=True))
+    measured = json.loads(done.stdout[done.stdout.index("{") :])["peak_memory_gib"]
+    ids = {f"network_def#{key}": value for key, value in COMPACT.items()}
+    ids |= {"network_def#strides": [1, 2, 2, 2], "patch_size": patch}
     train = {**_train("resenc"), "labels": {"background": 0, "anterior": 1, "posterior": 2}}
-    peak = Cost(train, {**ids, "patch_size": [40, 56, 40]}).peak(6) / 2**30
-    assert measured <= 1.05 * peak + 0.05 and peak < 1.6 * measured + 0.1
+    peak = Cost(train, ids).peak(batch) / 2**30
+    assert measured <= peak < 1.5 * measured
 
 
 def checkpoint(
