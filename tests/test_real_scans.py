@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tools.new_bundle.__main__ import main as new_bundle
+
 pytestmark = pytest.mark.slow
 
 # TotalSegmentator to BTCV: spleen, kidneys, gallbladder, esophagus, liver, stomach, aorta, inferior vena cava,
@@ -90,3 +92,36 @@ def test_train_evaluate_and_segment_the_whole_scan(run_bundle, request, card, tm
     assert written.shape == source.shape[:3] and np.allclose(written.affine, source.affine, atol=1e-4)
     values = np.unique(np.asarray(written.dataobj))
     assert set(values) <= set(dataset["labels"].values()) and len(values) > 1
+
+
+@pytest.fixture
+def plain_hippocampus(real_data, tmp_path):
+    """Twelve cases of MSD Task04 in plain folders, without their dataset.json."""
+    for kind, folder in (("images", "imagesTr"), ("labels", "labelsTr")):
+        (tmp_path / "plain" / kind).mkdir(parents=True)
+        for path in sorted((real_data / "Task04_Hippocampus" / "labelsTr").glob("[!.]*.nii.gz"))[:12]:
+            source = real_data / "Task04_Hippocampus" / folder / path.name
+            (tmp_path / "plain" / kind / path.name).symlink_to(source)
+    return tmp_path / "plain", {"background": 0, "label 1": 1, "label 2": 2}, "MRI"
+
+
+@pytest.fixture
+def plain_abdomen(abdomen, tmp_path):
+    """The slabs of the abdominal CT in plain folders."""
+    for kind, folder in (("images", "imagesTr"), ("labels", "labelsTr")):
+        (tmp_path / "plain" / kind).mkdir(parents=True)
+        for path in sorted((abdomen[0] / folder).iterdir()):
+            (tmp_path / "plain" / kind / path.name.replace("_0000", "")).symlink_to(path)
+    return tmp_path / "plain", {"background": 0, **{f"label {n}": n for n in range(1, 14)}}, "CT"
+
+
+@pytest.mark.parametrize("data", ["plain_hippocampus", "plain_abdomen"])
+def test_a_new_bundle_for_plain_folders_trains_at_once(run_bundle, request, tmp_path, data):
+    folder, labels, channel = request.getfixturevalue(data)
+    new_bundle("organ", str(folder), memory="500MB", target=str(tmp_path / "bundles"))
+    bundle = tmp_path / "bundles" / "organ"
+    train = json.loads((bundle / "configs" / "train.json").read_text())
+    assert train["labels"] == labels and train["channels"] == [channel]
+    short = {"max_epochs": 1, "steps_per_epoch": 3, "val_interval": 1, "num_workers": 0}
+    run_bundle(bundle, ["train"], output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
+    assert (tmp_path / "models" / "model_final.pt").is_file()

@@ -125,8 +125,8 @@ def _docs(title: str, plan: Plan, data: Fingerprint, channels: list[str], labels
         f"{len(data.shapes)} cases: {', '.join(ranges)}. Patients are split by seed: 20 % for testing, the rest into "
         "five folds.",
         "training": f"RAS, {spacing} mm, {plan.normalization}. {origin}. Patches of {patch} voxels, {plan.batch_size} "
-        f"a step; a step takes about {plan.peak_gib:g} GiB in float32 and less in mixed precision. Only this network is "
-        "fitted to the memory, the other overlays are not.",
+        f"a step; a step takes about {plan.peak_gib:g} GiB in float32 and less in mixed precision. Only this network "
+        "is fitted to the memory, the other overlays are not.",
         "resources": [],
         "presets": {},
         "input": f"{len(channels)} channels on one grid: {', '.join(channels)}."

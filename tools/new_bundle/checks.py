@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -93,9 +94,9 @@ def _split_faults(source: Source) -> Iterator[Fault]:
         for case in sorted(case for case, count in counts.items() if count > 1):
             named = ", ".join(part for part, names in parts.items() if case in names)
             yield Fault(case, "two splits", f"{file} has it in {named}: keep it in one")
-    for name in sorted({_stem(path) for path in (source.folder / "imagesTs").glob("*")}):
-        if any(name == _stem(path) for path in (source.folder / "imagesTr").glob(f"{name}*")):
-            yield Fault(name, "two splits", "it is in imagesTr and in imagesTs: keep it in one")
+    test = {_case(path) for path in (source.folder / "imagesTs").glob("[!.]*")}
+    for case in sorted(test & {case["case"] for case in source.cases}):
+        yield Fault(case, "two splits", "it is in imagesTs too: keep it in one")
 
 
 def _lists(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -107,8 +108,9 @@ def _lists(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
                 yield where, {part: list(names) for part, names in parts.items() if isinstance(names, list)}
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(max((s for s in SUFFIXES if path.name.endswith(s)), key=len, default=""))
+def _case(path: Path) -> str:
+    suffix = max((s for s in SUFFIXES if path.name.endswith(s)), key=len, default="")
+    return re.sub(r"_\d{4}$", "", path.name.removesuffix(suffix))
 
 
 def _short(values: list[int]) -> str:

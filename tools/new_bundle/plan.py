@@ -187,9 +187,12 @@ def _first_fitting(
 def _costs(train: dict[str, Any], candidates: list[Candidate], training: Ids) -> Callable[[int], Cost]:
     """Return a function that tells the cost of a candidate, each computed once."""
     optimizer = {key: training[key] for key in ("optimizer",) if key in training}
-    return cache(
-        lambda number: Cost(train, {"patch_size": candidates[number][1], **candidates[number][0], **optimizer})
-    )
+
+    def cost(number: int) -> Cost:
+        ids, patch = candidates[number]
+        return Cost(train, {"patch_size": patch, **ids, **optimizer})
+
+    return cache(cost)
 
 
 def _fits(cost: Callable[[int], Cost], batch_size: int, memory: float, number: int) -> bool:

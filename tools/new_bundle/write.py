@@ -67,12 +67,10 @@ def write_dataset_json(
         channels: names in order.
         labels: values by name.
     """
+    regions: dict[str, Any] = {"background": 0, **source.regions} if source.regions else {}
     content = {
-        **{
-            key: source.content[key] for key in ("name", "description", "reference", "licence") if key in source.content
-        },
         "channel_names": {str(number): channel for number, channel in enumerate(channels)},
-        "labels": dict(source.regions and {"background": 0, **source.regions} or labels),
+        "labels": regions or labels,
         "training": [{"image": case["image"], "label": case["label"]} for case in cases],
     }
     write(part / "data" / "dataset.json", to_json(content).encode())

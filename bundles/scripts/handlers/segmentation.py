@@ -95,11 +95,11 @@ class SegmentationReport:
             # the image's axes need not be in the order of RAS
             axes = io_orientation(affine.cpu().numpy())[:, 0].astype(int)
             voxel_mm = None if self.voxel_mm is None else self.voxel_mm[axes].tolist()
-            masks = [torch.as_tensor(output[key][0]).round() for key in ("pred", "label")]
-            rows = segmentation_scores(*masks, self.classes, spacing, self.tolerance, voxel_mm)
-            self.aggregated.add(*masks, math.prod(spacing))
+            pred, label = (torch.as_tensor(output[key][0]).round() for key in ("pred", "label"))
+            rows = segmentation_scores(pred, label, self.classes, spacing, self.tolerance, voxel_mm)
+            self.aggregated.add(pred, label, math.prod(spacing))
             if self.counts_lesions:
-                found = [self._lesions(masks, row["class"], math.prod(spacing)) for row in rows]
+                found = [self._lesions([pred, label], row["class"], math.prod(spacing)) for row in rows]
                 rows = [row | lesion_scores(lesions) for row, lesions in zip(rows, found, strict=True)]
                 self.lesions += [{"case": item["case"], **lesion} for lesions in found for lesion in lesions]
             self.rows += [{"case": item["case"], **row} for row in rows]
