@@ -1,13 +1,15 @@
+import importlib
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.miniatures import make_miniature
 from tools.phantoms import make_phantoms
+from tools.prepare.prepare import prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,14 +29,17 @@ def card():
 
 
 @pytest.fixture(scope="session")
-def labelled(phantoms, card, tmp_path_factory):
-    """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
-    made = {"hippocampus_segmentation": phantoms / "labelled"}
+def labelled(tmp_path_factory):
+    """Return a function that prepares a generated release for a bundle and gives the folder of its labelled cases."""
 
+    @cache
     def data(name):
-        if name not in made:
-            made[name] = make_miniature(tmp_path_factory.mktemp(name), card(name))
-        return made[name]
+        dataset, folder = name.rpartition("_")[0], tmp_path_factory.mktemp(name)
+        write_release = importlib.import_module(f"tests.releases.{dataset}").write_release
+        # registration takes its time
+        source = write_release(folder / "release", **({"num_cases": 3} if dataset == "hanseg" else {}))
+        prepare(dataset, source, folder / "data")
+        return folder / "data"
 
     return data
 
