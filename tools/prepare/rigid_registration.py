@@ -57,11 +57,11 @@ def register_rigidly(fixed: nib.Nifti1Image, moving: nib.Nifti1Image, seed: int 
     Returns:
         The motion.
     """
-    images = [_reduced(image) for image in (fixed, moving)]
-    centre = _box(images[0]).mean(axis=0)
-    tried = [_optimise(*images, centre, start, COARSE, 2.0, seed) for start in _starts(*images)]
-    best = min(tried, key=lambda result: result[1])
-    parameters, value = _optimise(*images, centre, best[0], FINE, 0.5, seed)
+    still, moved = _reduced(fixed), _reduced(moving)
+    centre = _box(still).mean(axis=0)
+    tried = [_optimise(still, moved, centre, start, COARSE, 2.0, seed) for start in _starts(still, moved)]
+    start, _ = min(tried, key=lambda result: result[1])
+    parameters, value = _optimise(still, moved, centre, start, FINE, 0.5, seed)
     return RigidMotion(_matrix(parameters, centre), -value)
 
 

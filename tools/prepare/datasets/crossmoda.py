@@ -11,7 +11,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from scripts.errors import InputError
@@ -65,10 +64,8 @@ def _outside_of_meatus(folder: Path) -> tuple[int, dict[int, float]]:
     volumes = dict.fromkeys(TUMOUR_PARTS, 0.0)
     for path in folder.iterdir():
         if re.search(PATTERN, path.name, re.IGNORECASE) and "_label." in path.name.lower():
-            label = _readable(path)
-            for part in TUMOUR_PARTS if label else ():
-                voxel = abs(np.linalg.det(label.affine[:3, :3])) / 1000
-                volumes[part] += np.count_nonzero(np.asanyarray(label.dataobj) == part) * voxel
+            for part, volume in _volumes(path).items():
+                volumes[part] += volume
     smaller, larger = sorted(TUMOUR_PARTS, key=lambda part: volumes[part])
     if volumes[larger] < LEAST_RATIO * volumes[smaller] or not volumes[smaller]:
         raise InputError(
@@ -78,12 +75,14 @@ def _outside_of_meatus(folder: Path) -> tuple[int, dict[int, float]]:
     return larger, volumes
 
 
-def _readable(path: Path) -> nib.Nifti1Image | None:
-    """Return a label, or None for one that cannot be read, which is refused when its own turn comes."""
+def _volumes(path: Path) -> dict[int, float]:
+    """Return the volumes in cm3 of the tumour's labels; none of a file that is refused when its own turn comes."""
     try:
-        return read_nifti(path)
+        label = read_nifti(path)
     except InputError:
-        return None
+        return {}
+    voxels, size = np.asanyarray(label.dataobj), abs(np.linalg.det(label.affine[:3, :3])) / 1000
+    return {part: float(np.count_nonzero(voxels == part) * size) for part in TUMOUR_PARTS}
 
 
 def _value(labels: dict[str, int], word: str) -> int:
