@@ -1,15 +1,17 @@
+import importlib
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.miniatures import make_miniature
 from tools.phantom_xrays import make_xrays
 from tools.phantoms import make_phantoms
+from tools.prepare.prepare import prepare
 from tools.release import main as release
 
 ROOT = Path(__file__).parents[1]
@@ -49,14 +51,17 @@ def card():
 
 
 @pytest.fixture(scope="session")
-def labelled(phantoms, card, tmp_path_factory):
-    """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
-    made = {"hippocampus_segmentation": phantoms / "labelled"}
+def labelled(tmp_path_factory):
+    """Return a function that prepares a generated release for a bundle and gives the folder of its labelled cases."""
 
+    @cache
     def data(name):
-        if name not in made:
-            made[name] = make_miniature(tmp_path_factory.mktemp(name), card(name))
-        return made[name]
+        dataset, folder = name.rpartition("_")[0], tmp_path_factory.mktemp(name)
+        write_release = importlib.import_module(f"tests.releases.{dataset}").write_release
+        # registration takes its time
+        source = write_release(folder / "release", **({"num_cases": 3} if dataset == "hanseg" else {}))
+        prepare(dataset, source, folder / "data")
+        return folder / "data"
 
     return data
 

@@ -35,6 +35,7 @@ from monai.bundle.utils import merge_kv
 from scripts.errors import InputError, plain_errors
 from scripts.files import write_atomically
 
+from .bundle_table import with_tables
 from .card_defaults import chained, completed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -495,7 +496,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
-    """Render bundles from their cards.
+    """Render bundles from their cards, and the table of bundles in README.md.
 
     Args:
         names: bundles to render; all when none is named.
@@ -504,13 +505,20 @@ def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
     """
     folder = Path(root)
     found = {name: differences(name, folder) for name in names or names_of(folder)}
+    readme = (folder / "README.md").read_text()
+    with_table = with_tables(readme, [read_card(name, folder) for name in names_of(folder)])
+    stale = [f"bundles/{name}/{path}" for name, changes in found.items() for path in changes]
+    stale += ["README.md"] if with_table != readme else []
+    for path in stale:
+        print(f"{'stale' if check else 'rendered'}: {path}")
+    if check:
+        if stale:
+            sys.exit("error: rendered files differ from their cards: run `make render` and commit the result")
+        return
     for name, changes in found.items():
-        for path in changes:
-            print(f"{'stale' if check else 'rendered'}: bundles/{name}/{path}")
-        if not check:
-            apply(changes, folder / "bundles" / name)
-    if check and any(found.values()):
-        sys.exit("error: rendered files differ from their cards: run `make render` and commit the result")
+        apply(changes, folder / "bundles" / name)
+    if with_table != readme:
+        write(folder / "README.md", with_table.encode())
 
 
 if __name__ == "__main__":
