@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release clean
+.PHONY: setup lint types test demo render release zoo-check clean
 
 setup: .venv/installed
 
@@ -31,6 +31,11 @@ render: setup
 
 release: setup
 	$(BIN)/python -m tools.release
+
+# what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
+zoo-check: release
+	$(BIN)/python -m tools.zoo_check
+	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache

@@ -18,7 +18,11 @@ from scripts.files import save_tensors
 
 WEIGHTS = ("spark_weights", "network_weights")  # the first one has tokens and densification besides
 # nnssl keeps its losses as numpy's numbers; these classes hold values and run no code
-NUMBERS: list[Any] = [np.float64().__reduce__()[0], np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
+NUMBERS: list[Any] = [
+    np.float64().__reduce__()[0],
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
+]
 
 
 def to_nnunet(checkpoint: str, output: str, in_channels: int = 1) -> None:

@@ -9,11 +9,11 @@ import zipfile
 from pathlib import Path
 
 import fire
-import jsonschema
 
 from scripts.errors import InputError, plain_errors
 
 from .render import ROOT, differences, names_of, to_json, write
+from .zoo_check.metadata import metadata_faults
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "splits", "models/model.pt", "models/model.ts")
@@ -36,14 +36,9 @@ def check(name: str, root: Path = ROOT) -> str:
     if stale:
         raise InputError(f"bundle {name}: {', '.join(stale)} differ from the card: run `make render`, then release")
     metadata = json.loads((root / "bundles" / name / "configs" / "metadata.json").read_text())
-    schema = json.loads((root / "tools" / "meta_schema.json").read_text())
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(metadata))
-    if fault:
-        where = "#".join(map(str, fault.absolute_path)) or "top level"
-        raise InputError(f"bundle {name}: metadata break the schema at {where}: {fault.message}; correct the card")
+    for fault in metadata_faults(metadata):
+        raise InputError(f"bundle {name}: {fault}; correct the card")
     version: str = metadata["version"]
-    if version not in metadata["changelog"]:
-        raise InputError(f"bundle {name}: version {version} is not in its changelog: add a line to the card's metadata")
     return version
 
 
