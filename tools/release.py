@@ -12,6 +12,7 @@ import fire
 
 from scripts.errors import InputError, plain_errors
 
+from .catalogue import write_catalogue
 from .render import ROOT, differences, names_of, to_json, write
 from .zoo_check.metadata import metadata_faults
 
@@ -80,12 +81,13 @@ def content(bundle: Path) -> list[Path]:
     return sorted(path for path in relative if not any(part.startswith(".") for part in path.parts))
 
 
-def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
-    """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it) and `SHA256SUMS`.
+def main(*names: str, output_dir: str = "dist", url: str = "", root: str = str(ROOT)) -> None:
+    """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it), `SHA256SUMS` and `index.html`.
 
     Args:
         names: bundles to release; all when none is named.
-        output_dir: folder for the zips.
+        output_dir: folder for the zips; what was released into it before stays.
+        url: where the folder will be served, for `model_info.json`.
         root: project folder.
     """
     project, output = Path(root), Path(output_dir)
@@ -96,11 +98,12 @@ def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()
         write(output / f"{release}.zip", archive)
-        info[release] = {"checksum": checksum, "source": ""}
+        info[release] = {"checksum": checksum, "source": f"{url.rstrip('/')}/{release}.zip" if url else ""}
         print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
     write(info_file, to_json(dict(sorted(info.items()))).encode())
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
     write(output / "SHA256SUMS", "".join(sums).encode())
+    write_catalogue(output)
 
 
 if __name__ == "__main__":
