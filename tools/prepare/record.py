@@ -19,7 +19,7 @@ from .matching import visible_files
 PROVENANCE = "provenance.json"
 ACCOUNT = "account.csv"
 COLUMNS = ("case", "verdict", "notes")
-PACKAGES = ("nibabel", "numpy", "scipy")
+PACKAGES = ("itk", "matplotlib", "nibabel", "numpy", "pillow", "scipy")
 
 
 def read_former(target: Path, dataset: str) -> dict[str, Any]:

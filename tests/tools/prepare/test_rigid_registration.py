@@ -37,3 +37,15 @@ def test_a_known_motion_is_recovered_within_a_voxel(degrees, shift, extra):
     placed = found.onto_fixed(ct)
     assert placed.shape == ct.shape
     assert np.allclose(found.matrix @ placed.affine, ct.affine, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_real_t1_and_flair_of_a_patient(real_data):
+    """Both are registered to MNI space in the release: the motion put on one of them must come out."""
+    flair, t1 = (nib.load(real_data / "ms_flair" / "patient19" / f"{name}.nii.gz") for name in ("FLAIR", "T1"))
+    truth = motion((7, -4, 10), (60, -45, 150))
+    moved = nib.Nifti1Image(t1.get_fdata(dtype=np.float32), truth @ t1.affine)
+    found = register_rigidly(nib.Nifti1Image(flair.get_fdata(dtype=np.float32), flair.affine), moved)
+    corners = nib.affines.apply_affine(flair.affine, np.argwhere(np.ones((2, 2, 2))) * (np.array(flair.shape) - 1))
+    apply = nib.affines.apply_affine
+    assert np.linalg.norm(apply(found.matrix, corners) - apply(truth, corners), axis=1).max() < 2.0
