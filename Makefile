@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release zoo-check clean
+.PHONY: setup lint types test demo render release zoo-check label test-label clean
 
 setup: .venv/installed
 
@@ -36,6 +36,17 @@ release: setup
 zoo-check: release
 	$(BIN)/python -m tools.zoo_check
 	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny
+
+label: .venv-label/installed
+
+.venv-label/installed: requirements-label.txt
+	$(PYTHON) -m venv .venv-label
+	.venv-label/bin/python -m pip install --disable-pip-version-check --requirement requirements-label.txt
+	.venv-label/bin/python -m pip install --disable-pip-version-check --no-deps monailabel==0.8.5 numpymaxflow==0.0.7
+	touch $@
+
+test-label: label
+	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache

@@ -185,16 +185,19 @@ def memory(
     """Print the peak of one step without optimiser, gradients included, in MiB above the loaded network."""
     image, masks = example(size, cell_size, batch_size, [ratio], device)
     net = network(width, cell_size, checkpointing).to(device)
+    start = peak_bytes(device, now=True)
+    step(net, image, masks[ratio], execution, None)
+    print((peak_bytes(device) - start) // 2**20)
+
+
+def peak_bytes(device: str, now: bool = False) -> int:
+    """Return the most memory that this process had so far, or what it has now."""
     if device.startswith("cuda"):
-        start = torch.cuda.memory_allocated()
-        step(net, image, masks[ratio], execution, None)
-        peak = torch.cuda.max_memory_allocated()
-    else:
-        start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-        step(net, image, masks[ratio], execution, None)
-        # of this program alone; getrusage starts from what its parent held
-        peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
-    print((peak - start) // 2**20)
+        return torch.cuda.memory_allocated() if now else torch.cuda.max_memory_allocated()
+    if now:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    # of this program alone; getrusage starts from what its parent held
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 def table(report: dict[str, Any]) -> str:

@@ -256,12 +256,12 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     assert run(PRETRAIN, **knobs).returncode == 0
     before = files_below(tmp_path / "models")
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
-    refused(finished, "last.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
+    refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
-    refused(finished, "last.pt does not fit this network", kept=before)
-    shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/last.pt")
+    refused(finished, "training_state.pt does not fit this network", kept=before)
+    shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/training_state.pt")
     refused(run(PRETRAIN, **knobs, resume=True), "no state of a training", kept=before)
-    assert files_below(tmp_path / "models") == before | {"last.pt": before["model.pt"]}
+    assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------

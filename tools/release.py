@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import fire
 
@@ -37,6 +38,22 @@ def check(name: str, root: Path = ROOT) -> str:
     if stale:
         raise InputError(f"bundle {name}: {', '.join(stale)} differ from the card: run `make render`, then release")
     metadata = json.loads((root / "bundles" / name / "configs" / "metadata.json").read_text())
+    return checked_version(name, metadata)
+
+
+def checked_version(name: str, metadata: dict[str, Any]) -> str:
+    """Make sure that metadata keep to the schema and return the version.
+
+    Args:
+        name: of the bundle.
+        metadata: content of its metadata.json.
+
+    Returns:
+        The bundle's version.
+
+    Raises:
+        InputError: if they break the schema, or the changelog lacks the version.
+    """
     for fault in metadata_faults(metadata):
         raise InputError(f"bundle {name}: {fault}; correct the card")
     version: str = metadata["version"]

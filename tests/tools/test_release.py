@@ -59,7 +59,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "docs/.README.md.swp": "",
         "models/model.pt": "weights",
         "models/model_final.pt": "weights",
-        "models/last.pt": "weights",
+        "models/training_state.pt": "weights",
         "eval/a.txt": "",
         "../scripts/__init__.py": "",
         "../scripts/networks/unet.py": "class UNet: ...",

@@ -6,6 +6,7 @@ from .case_dataset import CaseDataset
 from .cases import labelled_cases
 from .checked_scans import checked_scans
 from .curation import curate
+from .pretraining_scans import pretraining_scans
 from .rank_share import rank_share
 from .reading import read_scan
 from .scans import find_scans
@@ -28,6 +29,7 @@ __all__ = [
     "find_xrays",
     "hold_out",
     "labelled_cases",
+    "pretraining_scans",
     "rank_share",
     "read_scan",
     "read_xray",
