@@ -15,7 +15,7 @@ TRAIN = (
     *(f"validate#{id_}" for id_ in ("evaluator", "handlers", "dataset", "dataset#data")),
 )
 WORKFLOWS = {"train": TRAIN, "inference": INFERENCE}
-OF_TRAIN = ("evaluate", "multi_gpu_train")  # every other config is an overlay of both
+OF_TRAIN = ("evaluate", "multi_gpu_train")  # every other config is an overlay of inference too
 
 
 def config_faults(bundle: Path) -> Iterator[str]:
@@ -23,6 +23,8 @@ def config_faults(bundle: Path) -> Iterator[str]:
     files = {path.stem: path for path in sorted((bundle / "configs").glob("*.json"))}
     metadata = ConfigParser.load_config_file(files["metadata"])
     for workflow, ids in WORKFLOWS.items():
+        if workflow not in files and workflow != "inference":
+            continue  # a bundle that only evaluates trains nothing
         base = ConfigParser.load_config_file(files[workflow])
         parser = ConfigParser(base)
         yield from (f"{workflow}.json has no {id_}" for id_ in ids if id_ not in parser)
