@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release clean
+.PHONY: setup lint types test demo render release label test-label zoo-check clean
 
 setup: .venv/installed
 
@@ -31,6 +31,22 @@ render: setup
 
 release: setup
 	$(BIN)/python -m tools.release
+
+label: .venv-label/installed
+
+.venv-label/installed: requirements-label.txt
+	$(PYTHON) -m venv .venv-label
+	.venv-label/bin/python -m pip install --disable-pip-version-check --requirement requirements-label.txt
+	.venv-label/bin/python -m pip install --disable-pip-version-check --no-deps monailabel==0.8.5 numpymaxflow==0.0.7
+	touch $@
+
+test-label: label
+	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e
+
+# what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
+zoo-check: release
+	$(BIN)/python -m tools.zoo_check
+	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,8 @@
 """What hiding patches saves in a transformer's encoder: `python -m benchmarks.transformers --output costs.json`.
 
-A ViT-B/16 on patches of 96^3 voxels against the same with nothing hidden, and an nnFormer in its tumour geometry
-(128^3) in mode "sparse" against "dense"; one process, equal weights, alternating runs. On a GPU: `--device cuda`.
+A ViT-B/16 on patches of 96^3 voxels and on X-rays of 224^2 pixels against the same with nothing hidden, and an nnFormer
+in its tumour geometry (128^3) in mode "sparse" against "dense"; one process, equal weights, alternating runs. On a GPU:
+`--device cuda`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def main(
         "repeats": repeats,
     }
     encoders = {
-        f"ViT of {hidden_size} channels, 96^3": vit_passes(ratio, hidden_size, batch_size, device),
+        f"ViT of {hidden_size} channels, 96^3": vit_passes((96,) * 3, 1, ratio, hidden_size, batch_size, device),
+        f"ViT of {hidden_size} channels, 224^2": vit_passes((224,) * 2, 3, ratio, hidden_size, batch_size, device),
         f"nnFormer of embedding {embed_dim}, 128^3": nnformer_passes(ratio, embed_dim, batch_size, device),
     }
     for name, (encoder, masked, reference) in encoders.items():
@@ -71,11 +73,13 @@ def main(
     Path(output).write_text(json.dumps(report, indent=4) + "\n")
 
 
-def vit_passes(ratio: float, hidden_size: int, batch_size: int, device: str) -> tuple[nn.Module, Pass, Pass]:
+def vit_passes(
+    size: tuple[int, ...], channels: int, ratio: float, hidden_size: int, batch_size: int, device: str
+) -> tuple[nn.Module, Pass, Pass]:
     """Return the ViT encoder and its forward pass with a share of the patches hidden, and with none."""
     torch.manual_seed(0)
-    net = ViTMAE(1, (96, 96, 96), hidden_size=hidden_size).to(device)
-    image, mask = example((96, 96, 96), net.cell_size, ratio, batch_size, device)
+    net = ViTMAE(channels, size, hidden_size=hidden_size).to(device)
+    image, mask = example(size, net.cell_size, ratio, batch_size, device, channels)
     some, everything = net.visible_patches(mask), net.visible_patches(torch.zeros_like(mask))
     return (
         net.encoder,
@@ -98,12 +102,12 @@ def nnformer_passes(ratio: float, embed_dim: int, batch_size: int, device: str) 
 
 
 def example(
-    size: tuple[int, ...], cell_size: tuple[int, ...], ratio: float, batch_size: int, device: str
+    size: tuple[int, ...], cell_size: tuple[int, ...], ratio: float, batch_size: int, device: str, channels: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a random image (B, 1, D, H, W) and its mask."""
+    """Return a random image (B, C, *size) and its mask."""
     rng = np.random.default_rng(0)
     mask = torch.stack([draw_mask(cell_grid(size, cell_size), ratio, rng) for _ in range(batch_size)])
-    return torch.randn(batch_size, 1, *size, device=device), mask.to(device)
+    return torch.randn(batch_size, channels, *size, device=device), mask.to(device)
 
 
 def encoded(run: Callable[[], torch.Tensor | list[torch.Tensor]]) -> torch.Tensor:

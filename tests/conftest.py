@@ -1,13 +1,18 @@
+import importlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.miniatures import make_miniature
+from tools.phantom_xrays import make_xrays
 from tools.phantoms import make_phantoms
+from tools.prepare.prepare import prepare
+from tools.release import main as release
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,31 +26,59 @@ def phantoms(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def xrays(tmp_path_factory):
+    """Generated X-rays in the layout of the ChestX-ray14 release."""
+    folder = tmp_path_factory.mktemp("data") / "xrays"
+    make_xrays(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """What unpacking the release zips of all bundles gives."""
+    folder = tmp_path_factory.mktemp("release")
+    release(output_dir=str(folder))
+    for archive in folder.glob("*.zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            zipped.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def card():
     """Return a function that reads a bundle's card."""
     return lambda name: json.loads((ROOT / "bundles" / name / "card.json").read_text())
 
 
 @pytest.fixture(scope="session")
-def labelled(phantoms, card, tmp_path_factory):
-    """Return a function that gives a folder of eight labelled cases for a segmentation bundle."""
-    made = {"hippocampus_segmentation": phantoms / "labelled"}
+def labelled(tmp_path_factory):
+    """Return a function that prepares a generated release for a bundle and gives the folder of its labelled cases."""
 
+    @cache
     def data(name):
-        if name not in made:
-            made[name] = make_miniature(tmp_path_factory.mktemp(name), card(name))
-        return made[name]
+        dataset, folder = name.rpartition("_")[0], tmp_path_factory.mktemp(name)
+        write_release = importlib.import_module(f"tests.releases.{dataset}").write_release
+        # registration takes its time
+        source = write_release(folder / "release", **({"num_cases": 3} if dataset == "hanseg" else {}))
+        prepare(dataset, source, folder / "data")
+        return folder / "data"
 
     return data
 
 
 @pytest.fixture(scope="session")
-def real_data():
-    """Return the folder of real images, or skip."""
+def real_data_or_none():
+    """Return the folder of real images, if there is one."""
     folder = Path(os.environ.get("MAE_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data(real_data_or_none):
+    """Return the folder of real images, or skip."""
+    if real_data_or_none is None:
         pytest.skip("no real images here (environment variable MAE_DATA)")
-    return folder
+    return real_data_or_none
 
 
 @pytest.fixture(scope="session")

@@ -213,11 +213,12 @@ def test_images_unfit_for_inference(run, refused, trained, tmp_path, bundle):
         write_nifti(tmp_path / "slice.nii.gz", scan(1, SIZE[:2])): ["1 channels of 24 x 20 voxels", "1 of a 3D scan"],
         truncate(write_nifti(tmp_path / "cut.nii.gz", scan(1))): ["cut.nii.gz cannot be read", "replace or remove"],
     }.items():
-        shutil.copy(spoilt, folder / "spoilt.nii.gz")
         refused(run(bundle, dataset_dir=spoilt, **knobs), f"case {spoilt.name.split('.')[0]}", *words)
-        # among good scans as well, before the first of them is worked on
-        refused(run(bundle, dataset_dir=folder, **knobs), "case spoilt", words[0].replace("cut.", "spoilt."))
         assert not list((tmp_path / "out").rglob("*.nii.gz"))
+    # among good scans as well: reconstruction refuses all before it begins, segmentation does the others
+    shutil.copy(tmp_path / "cut.nii.gz", folder / "spoilt.nii.gz")
+    refused(run(bundle, dataset_dir=folder, **knobs), "case spoilt", "spoilt.nii.gz cannot be read")
+    assert [path.name for path in (tmp_path / "out").rglob("*.nii.gz")] == ["good_seg.nii.gz"] * (bundle == SEGMENT)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -255,12 +256,12 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     assert run(PRETRAIN, **knobs).returncode == 0
     before = files_below(tmp_path / "models")
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
-    refused(finished, "last.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
+    refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
-    refused(finished, "last.pt does not fit this network", kept=before)
-    shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/last.pt")
+    refused(finished, "training_state.pt does not fit this network", kept=before)
+    shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/training_state.pt")
     refused(run(PRETRAIN, **knobs, resume=True), "no state of a training", kept=before)
-    assert files_below(tmp_path / "models") == before | {"last.pt": before["model.pt"]}
+    assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------

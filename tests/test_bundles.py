@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from monai.bundle import ConfigParser, verify_metadata
 from monai.bundle.workflows import _reject_executable_logging_config
 
@@ -22,14 +23,26 @@ IDS_OF_INFERENCE = """
     bundle_root dataset_dir output_dir ckpt_dir device seed network_def
     inferer dataset#data evaluator preprocessing handlers
 """
+IDS_OF_EVALUATION = """
+    bundle_root dataset_dir output_dir ckpt_dir device seed patch_size num_workers amp network_def
+    validate#evaluator validate#dataset#data validate#handlers
+"""
+TRAINING = ["configs/train.json", "configs/multi_gpu_train.json"]  # but for bundles that only evaluate
 FILES = [
-    *(f"configs/{name}.json" for name in ("metadata", "train", "evaluate", "inference", "multi_gpu_train")),
+    *(f"configs/{name}.json" for name in ("metadata", "evaluate", "inference")),
     "configs/logging.conf",
     "docs/README.md",
     "docs/data_license.txt",
     "LICENSE",
     "card.json",
     "scripts/__init__.py",
+]
+
+NETWORKS = [  # every network of every bundle that has a choice: its configs, the default one's are none
+    (bundle, [name] if name != card["network"] else [])
+    for bundle, card in ((bundle, json.loads((bundle / "card.json").read_text())) for bundle in BUNDLES)
+    if "network" in card
+    for name in ("resenc", "unetr", "nnformer")
 ]
 
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
@@ -40,13 +53,19 @@ def config(bundle: Path, *names: str) -> dict[str, Any]:
     return content
 
 
+def main_workflow(bundle: Path) -> str:
+    """The workflow that has the data and the network: training, or evaluation where nothing is trained."""
+    return "train" if (bundle / "configs" / "train.json").is_file() else "evaluate"
+
+
 def test_there_are_bundles() -> None:
     assert {"spark3d_pretrain", "hippocampus_segmentation"} <= {bundle.name for bundle in BUNDLES}
 
 
 @every_bundle
 def test_files_are_present_and_what_the_card_says(bundle: Path) -> None:
-    assert [file for file in FILES if not (bundle / file).is_file()] == []
+    wanted = FILES if bundle.name.endswith("_evaluation") else FILES + TRAINING
+    assert [file for file in wanted if not (bundle / file).is_file()] == []
     assert differences(bundle.name) == {}
 
 
@@ -64,37 +83,56 @@ def test_metadata_pass_the_schema_and_agree_with_themselves(bundle: Path) -> Non
 @every_bundle
 def test_labels_and_channels_agree_everywhere(bundle: Path) -> None:
     formats = config(bundle, "metadata")["network_data_format"]
-    for workflow in ("train", "inference"):
+    for workflow in (main_workflow(bundle), "inference"):
         content = config(bundle, workflow)
-        assert content["channels"] == list(formats["inputs"]["image"]["channel_def"].values())
+        channels = content["channels"]
+        channels = [channels[number] for number in content.get("used_channels") or range(len(channels))]
+        assert channels == list(formats["inputs"]["image"]["channel_def"].values())
         if "labels" in content:
             defined = formats["outputs"]["pred"]["channel_def"]
             assert list(content.get("regions", content["labels"])) == list(defined.values())
             assert list(content["labels"].values()) == list(range(len(content["labels"])))
             assert sorted(content.get("regions_class_order", [])) == [*range(1, 1 + len(content.get("regions", [])))]
             assert content["network_def"]["out_channels"] == len(defined)
-            assert content["network_def"]["in_channels"] == len(content["channels"])
+            assert content["network_def"]["in_channels"] == len(channels)
+
+
+@pytest.mark.parametrize("bundle, overlay", NETWORKS, ids=lambda value: getattr(value, "name", None))
+def test_every_network_takes_the_patch_and_has_the_channels(bundle: Path, overlay: list[str]) -> None:
+    for workflow in (main_workflow(bundle), "inference"):
+        parser = ConfigParser(config(bundle, workflow, *overlay))
+        with torch.device("meta"):
+            network = parser.get_parsed_content("network_def")
+        network.check_patch(parser.get_parsed_content("patch_size"))
+        expected = config(bundle, workflow)["network_def"]
+        assert (network.in_channels, network.out_channels) == (expected["in_channels"], expected["out_channels"])
 
 
 @every_bundle
 def test_workflows_hold_the_ids_their_readers_want(bundle: Path) -> None:
-    train, inference = ConfigParser(config(bundle, "train")), ConfigParser(config(bundle, "inference"))
-    assert [id_ for id_ in IDS_OF_TRAIN.split() if id_ not in train] == []
+    workflow = main_workflow(bundle)
+    main, inference = ConfigParser(config(bundle, workflow)), ConfigParser(config(bundle, "inference"))
+    wanted = {"train": IDS_OF_TRAIN, "evaluate": IDS_OF_EVALUATION}[workflow]
+    assert [id_ for id_ in wanted.split() if id_ not in main] == []
     assert [id_ for id_ in IDS_OF_INFERENCE.split() if id_ not in inference] == []
     # MONAI Label looks into these: a list of components, and dicts
-    assert all(isinstance(handler, dict) for handler in train["train#handlers"])
-    assert isinstance(train["network_def"], dict) and isinstance(inference["network_def"], dict)
+    handlers = main["train#handlers" if workflow == "train" else "validate#handlers"]
+    assert all(isinstance(handler, dict) for handler in handlers)
+    assert isinstance(main["network_def"], dict) and isinstance(inference["network_def"], dict)
 
 
 @every_bundle
 def test_inference_stands_alone(bundle: Path) -> None:
-    assert ".json::" not in (bundle / "configs" / "inference.json").read_text()
+    complete = {main_workflow(bundle), "inference"}
+    assert not any(".json::" in (bundle / "configs" / f"{name}.json").read_text() for name in complete)
 
 
 @every_bundle
 def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
     presets = set(json.loads((bundle / "card.json").read_text()).get("presets", {}))
-    for workflow, overlays in (("train", presets | {"evaluate", "multi_gpu_train"}), ("inference", presets)):
+    main = main_workflow(bundle)
+    of_main = presets | {"evaluate", "multi_gpu_train"} if main == "train" else presets
+    for workflow, overlays in ((main, of_main), ("inference", presets)):
         for overlay in overlays:
             assert set(config(bundle, workflow)) <= set(config(bundle, workflow, overlay))
 
@@ -120,6 +158,8 @@ def test_nothing_released_names_a_machine(bundle: Path) -> None:
 @every_bundle
 def test_the_model_card_names_every_preset_and_its_files_exist(bundle: Path) -> None:
     text = (bundle / "docs" / "README.md").read_text()
-    named = set(re.findall(r"configs/(\w+)\.json", text))
+    named = set(re.findall(r"(?<![\w/])configs/(\w+)\.json", text))
     present = {path.stem for path in bundle.glob("configs/*.json")}
     assert named <= present and set(json.loads((bundle / "card.json").read_text()).get("presets", {})) <= named
+    # what MONAI drops without a word; "$None" it takes
+    assert not re.search(r"--\w+ None", text)

@@ -11,6 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tools.new_bundle.__main__ import main as new_bundle
+from tools.prepare.prepare import prepare
+
 pytestmark = pytest.mark.slow
 
 # TotalSegmentator to BTCV: spleen, kidneys, gallbladder, esophagus, liver, stomach, aorta, inferior vena cava,
@@ -90,3 +93,92 @@ def test_train_evaluate_and_segment_the_whole_scan(run_bundle, request, card, tm
     assert written.shape == source.shape[:3] and np.allclose(written.affine, source.affine, atol=1e-4)
     values = np.unique(np.asarray(written.dataobj))
     assert set(values) <= set(dataset["labels"].values()) and len(values) > 1
+
+
+def isles22(real_data, number):
+    """One stroke patient under another number: paths in the release's layout, and the file that has the case's grid."""
+    files = list((real_data / "isles22").rglob("*.nii.gz"))
+    old, new = "strokecase0009", f"strokecase{number:04d}"
+    paths = {str(path.relative_to(real_data / "isles22")).replace(old, new): path for path in files}
+    return paths, next(path for path in files if path.name.endswith("_dwi.nii.gz"))
+
+
+def ms_flair(real_data, number):
+    """One of two patients under another number."""
+    folder = real_data / "ms_flair" / ("patient07" if number % 2 else "patient19")
+    return {f"patient{number:02d}/{name}.nii.gz": folder / f"{name}.nii.gz" for name in ("FLAIR", "lesion")}, (
+        folder / "FLAIR.nii.gz"
+    )
+
+
+def brats_africa(real_data, number):
+    """One glioma patient under another number, named as BraTS does; the labels are of its older numbering."""
+    folder, name = real_data / "glioma_4mod" / "TCGA-FG-6692", f"BraTS-SSA-{number:05d}-000"
+    roles = {"t1": "t1n", "t1c": "t1c", "t2": "t2w", "fla": "t2f", "seg": "seg"}
+    return {f"{name}/{name}-{new}.nii.gz": folder / f"{old}.nii.gz" for old, new in roles.items()}, folder / "t1.nii.gz"
+
+
+@pytest.mark.parametrize("layout", [isles22, ms_flair, brats_africa])
+def test_a_release_is_prepared_trained_on_and_segmented_on_its_own_grid(run_bundle, real_data, tmp_path, layout):
+    grids = {}
+    for number in (1, 2, 3):
+        paths, grid = layout(real_data, number)
+        for path, source in paths.items():
+            (tmp_path / "release" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "release" / path).symlink_to(source)
+        grids[number] = nib.load(grid)
+    prepare(layout.__name__, tmp_path / "release", tmp_path / "data")
+    labels = sorted((tmp_path / "data" / "labelsTr").iterdir())
+    for number, path in enumerate(labels, start=1):
+        written = nib.load(path)
+        assert written.shape == grids[number].shape and np.allclose(written.affine, grids[number].affine, atol=1e-4)
+    first = labels[0].name.removesuffix(".nii.gz")
+    (tmp_path / "scan").mkdir()
+    for path in (tmp_path / "data" / "imagesTr").glob(f"{first}_*"):
+        (tmp_path / "scan" / path.name).symlink_to(path)
+    bundle, models = f"{layout.__name__}_segmentation", {"ckpt_dir": tmp_path / "models"}
+    short = {"dataset_dir": tmp_path / "data", "num_folds": 2, "max_epochs": 1, "steps_per_epoch": 2}
+    run_bundle(bundle, ["train", "tiny"], output_dir=tmp_path / "out", **models, **short)
+    run_bundle(bundle, ["inference", "tiny"], dataset_dir=tmp_path / "scan", output_dir=tmp_path / "masks", **models)
+    found = nib.load(next((tmp_path / "masks").glob("*_seg.nii.gz")))
+    assert found.shape == grids[1].shape and np.allclose(found.affine, grids[1].affine, atol=1e-4)
+
+
+@pytest.fixture
+def plain_hippocampus(real_data, tmp_path):
+    """Twelve cases of MSD Task04 in plain folders, without their dataset.json."""
+    for kind, folder in (("images", "imagesTr"), ("labels", "labelsTr")):
+        (tmp_path / "plain" / kind).mkdir(parents=True)
+        for path in sorted((real_data / "Task04_Hippocampus" / "labelsTr").glob("[!.]*.nii.gz"))[:12]:
+            source = real_data / "Task04_Hippocampus" / folder / path.name
+            (tmp_path / "plain" / kind / path.name).symlink_to(source)
+    return tmp_path / "plain", {"background": 0, "label 1": 1, "label 2": 2}, "MRI"
+
+
+@pytest.fixture
+def plain_abdomen(abdomen, tmp_path):
+    """The slabs of the abdominal CT in plain folders, their organs numbered without gaps, since the esophagus lacks."""
+    for kind in ("images", "labels"):
+        (tmp_path / "plain" / kind).mkdir(parents=True)
+    for path in sorted((abdomen[0] / "labelsTr").iterdir()):
+        label = nib.load(path)
+        voxels = renumbered(label, {n: n - (n > 5) for n in range(1, 14)})
+        nib.save(nib.Nifti1Image(voxels, label.affine), tmp_path / "plain" / "labels" / path.name)
+        image = path.name.replace(".nii.gz", "_0000.nii.gz")
+        (tmp_path / "plain" / "images" / path.name).symlink_to(abdomen[0] / "imagesTr" / image)
+    return tmp_path / "plain", {"background": 0, **{f"label {n}": n for n in range(1, 13)}}, "CT"
+
+
+@pytest.mark.parametrize("data", ["plain_hippocampus", "plain_abdomen"])
+def test_a_new_bundle_for_plain_folders_trains_and_segments_at_once(run_bundle, request, tmp_path, data):
+    folder, labels, channel = request.getfixturevalue(data)
+    new_bundle("organ", str(folder), memory="500MB", target=str(tmp_path / "bundles"))
+    bundle, models = tmp_path / "bundles" / "organ", {"ckpt_dir": tmp_path / "models"}
+    train = json.loads((bundle / "configs" / "train.json").read_text())
+    assert train["labels"] == labels and train["channels"] == [channel]
+    short = {"max_epochs": 1, "steps_per_epoch": 3, "val_interval": 1, "num_workers": 0}
+    run_bundle(bundle, ["train"], output_dir=tmp_path / "out", **models, **short)
+    scan = min((folder / "images").iterdir())
+    run_bundle(bundle, ["inference"], dataset_dir=scan, output_dir=tmp_path / "masks", **models)
+    source, written = nib.load(scan), nib.load(next((tmp_path / "masks").glob("*_seg.nii.gz")))
+    assert written.shape == source.shape and np.allclose(written.affine, source.affine, atol=1e-4)

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from tools.release import main as release
+from tests.monai_checks import check_export, check_properties, run_python
+from tests.warm_runs import run_warm
 from tools.render import ROOT, names_of, read_card
 
 pytestmark = pytest.mark.slow
 PRETRAINING, SEGMENTATION = "spark3d_pretrain", "hippocampus_segmentation"  # for roads that all bundles share
 CARDS = {name: read_card(name, ROOT) for name in names_of(ROOT)}
-PRETRAININGS, SEGMENTATIONS = (
-    [n for n, c in CARDS.items() if c["template"] == t] for t in ("pretrain", "segmentation")
+PRETRAININGS, SEGMENTATIONS, EVALUATIONS = (
+    [n for n, c in CARDS.items() if c["template"] == t] for t in ("pretrain", "segmentation", "evaluation")
 )
+# one for each default network, and for regions: the other bundles differ from these by numbers only
+VARIED = [f"{name}_segmentation" for name in ("acdc", "btcv", "msd_braintumour", "hippocampus")]
 METHODS = {"resenc": "spark3d_pretrain", "unetr": "vit_mae_pretrain", "nnformer": "nnformer_mae_pretrain"}
 SMALL = {  # what makes another network of the hippocampus bundle as small as `tiny` makes the default one
     "unetr": {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2, "feature_size": 4},
@@ -36,26 +36,25 @@ def every(names):
     return pytest.mark.parametrize("bundles, name", roads, indirect=["bundles"])
 
 
-@pytest.fixture(scope="module", params=["checkout", "zip"])
-def bundles(request, tmp_path_factory):
-    """Folder of bundles: the project's own, or what unpacking the release zips gives."""
-    root = ROOT / "bundles"
-    if request.param == "checkout":
-        return root
-    folder = tmp_path_factory.mktemp("release")
-    release(output_dir=str(folder))
-    for archive in folder.glob("*.zip"):
-        with zipfile.ZipFile(archive) as zipped:
-            zipped.extractall(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def work(bundles, tmp_path_factory):
-    return tmp_path_factory.mktemp("work")
+def works(tmp_path_factory):
+    """A folder for what is done with the bundles of each kind, once for all tests."""
+    return {kind: tmp_path_factory.mktemp(kind) for kind in ("checkout", "zip")}
 
 
-@pytest.fixture(scope="module")
+# pytest makes fixtures that depend on parameters anew for every test, so these are cheap: what costs lies in `works`
+@pytest.fixture(params=["checkout", "zip"])
+def bundles(request):
+    """Folder of bundles: the project's own, or the unpacked ones."""
+    return ROOT / "bundles" if request.param == "checkout" else request.getfixturevalue("released")
+
+
+@pytest.fixture
+def work(bundles, works):
+    return works["checkout" if bundles == ROOT / "bundles" else "zip"]
+
+
+@pytest.fixture
 def pretrain(bundles, run_bundle, phantoms, work):
     """Return a function that trains a pretraining bundle, once, and gives its checkpoint."""
 
@@ -71,31 +70,66 @@ def pretrain(bundles, run_bundle, phantoms, work):
     return model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pretrained(pretrain):
     return pretrain(PRETRAINING)
 
 
-@pytest.fixture(scope="module")
-def finetune(bundles, run_bundle, labelled, work, pretrain):
-    """Return a function that fine-tunes a segmentation bundle, once, and gives the folder of its checkpoints."""
+@pytest.fixture
+def walk(bundles, labelled, work, pretrain):
+    """Return a function that fine-tunes a bundle's model, evaluates it and segments all scans, once; gives the folder.
 
-    def models(name):
-        folder = work / name
-        if not folder.exists():
-            done = run_bundle(
-                bundles / name, ["train", "tiny"], cwd=work, max_epochs=2, pretrained=pretrain(METHODS[network(name)]),
-                dataset_dir=labelled(name), output_dir=folder, ckpt_dir=folder / "models",
-            )  # fmt: skip
-            assert "transferred encoder" in done.stdout and "0 skipped" in done.stdout
-        return folder / "models"
+    The data are a generated miniature of the release in its own layout, as `tools.prepare` turns it out.
+    """
 
-    return models
+    def run(name, *configs, **knobs):
+        root = bundles / name
+        files = [str(root / "configs" / f"{config}.json") for config in configs]
+        return {"config_file": files, "bundle_root": str(root), **knobs}
+
+    def folder(name):
+        done = work / name
+        if done.exists():
+            return done
+        done.mkdir()
+        data, pretrained = labelled(name), pretrain(METHODS[network(name)])
+        mine = {"dataset_dir": data, "spacing": spacing(data)}
+        split = {"split": data / "split.json", "num_folds": 2}
+        training = [run(name, "train", "tiny", output_dir=done, pretrained=pretrained, **mine, **split)]
+        evaluation = [run(name, "train", "evaluate", "tiny", output_dir=done / "metrics", **mine, **split)]
+        if name in EVALUATIONS:
+            model = CARDS[name]["model"]
+            knobs = {"pretrained": pretrained, "dataset_dir": labelled(model["bundle"]), "output_dir": done}
+            training = [run(model["bundle"], "train", "tiny", model["preset"], **knobs)]
+            evaluation = [run(name, "evaluate", "tiny", output_dir=done / "metrics", **mine)]
+        inference = [run(name, "inference", "tiny", output_dir=done / "masks", **mine)]
+        steps = [{**step, "ckpt_dir": str(done / "models")} for step in (*training, *evaluation, *inference)]
+        (done / "runs.json").write_text(json.dumps(steps, default=str))
+        finished = run_warm(["tests.chained_runs", str(done / "runs.json")], done)
+        assert finished.returncode == 0, finished.output[-6000:]
+        assert "transferred encoder" in finished.output and "0 skipped" in finished.output
+        several = len(CARDS[name]["dataset"]["channel_names"]) > 1 and name not in EVALUATIONS
+        assert ("adapted (encoder." in finished.output) == several  # the stem of one channel, repeated
+        return done
+
+    return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def finetune(walk):
+    """Return a function that gives the folder of a segmentation bundle's fine-tuned checkpoints."""
+    return lambda name: walk(name) / "models"
+
+
+@pytest.fixture
 def finetuned(finetune):
     return finetune(SEGMENTATION)
+
+
+def spacing(data):
+    """A spacing that leaves the miniature about as many voxels as it has, whatever the release's voxels are."""
+    zooms = nib.load(next((data / "labelsTr").iterdir())).header.get_zooms()
+    return [round(float(np.prod(zooms)) ** (1 / 3), 2)] * 3
 
 
 def network(name):
@@ -107,6 +141,17 @@ def test_pretraining_leaves_what_finetuning_needs(pretrained):
     checkpoint = torch.load(pretrained, weights_only=True)
     assert checkpoint["plan"]["network"]["features"] == [4, 8] and checkpoint["plan"]["spacing"] == [1.0, 1.0, 1.0]
     assert (pretrained.parent / "model_final.pt").is_file() and (pretrained.parents[1] / "curation.csv").is_file()
+
+
+def test_crops_are_drawn_by_the_labels_where_a_replication_asks_for_it(run_bundle, phantoms, tmp_path):
+    for name in ("dataset.json", "imagesTr", "labelsTr"):  # not imagesTs, which pretraining takes of a dataset
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(phantoms / "labelled" / name)
+    knobs = {"dataset_dir": tmp_path / "data", "output_dir": tmp_path / "out", "ckpt_dir": tmp_path / "models"}
+    done = run_bundle("vit_mae_pretrain", ["train", "tiny"], max_epochs=1, label_crops=True, **knobs)
+    assert "training cases 6" in done.stdout and (tmp_path / "models" / "model.pt").is_file()
+    run_bundle("vit_mae_pretrain", ["train", "evaluate", "tiny"], label_crops=True, **knobs)
+    assert len(json.loads((tmp_path / "out" / "reconstruction.json").read_text())["cases"]) == 2
 
 
 @every(PRETRAININGS)
@@ -146,32 +191,43 @@ def test_reconstructions_are_written_on_one_grid(bundles, run_bundle, phantoms, 
     assert (Path(f"{stem}.png")).stat().st_size > 10_000
 
 
-@every(SEGMENTATIONS)
-def test_segmentation_scores_are_those_of_the_written_masks(bundles, run_bundle, labelled, tmp_path, finetune, name):
-    common = {"cwd": tmp_path, "ckpt_dir": finetune(name), "dataset_dir": labelled(name)}
-    run_bundle(bundles / name, ["train", "evaluate", "tiny"], output_dir=tmp_path / "metrics", **common)
-    run_bundle(bundles / name, ["inference", "tiny"], output_dir=tmp_path / "masks", **common)
-    dataset = CARDS[name]["dataset"]
+@every(EVALUATIONS + SEGMENTATIONS)
+def test_segmentation_scores_are_those_of_the_written_masks(labelled, walk, name):
+    """And the masks lie on the grid of the files that `tools.prepare` wrote."""
+    folder, data, dataset = walk(name), labelled(name), CARDS[name]["dataset"]
+    content = json.loads((folder / "metrics" / "metrics.json").read_text())
     classes = dataset.get("regions") or {key: value for key, value in dataset["labels"].items() if value != 0}
-    report = json.loads((tmp_path / "metrics" / "metrics.json").read_text())
-    rows = list(csv.DictReader((tmp_path / "metrics" / "metrics.csv").open()))
-    assert report["part"] == "test" and len(rows) == len(report["cases"]) == 2 * len(classes)
-    for row in report["cases"]:
-        predicted = nib.load(tmp_path / "masks" / f"{row['case']}_seg.nii.gz")
-        reference = nib.load(labelled(name) / "labelsTr" / f"{row['case']}.nii.gz")
+    predicted_classes = classes
+    if "model" in CARDS[name]:
+        predicted_classes, classes = {"metastasis": 1}, {"metastasis": content["target"]}
+    rows = list(csv.DictReader((folder / "metrics" / "metrics.csv").open()))
+    part = json.loads((data / "split.json").read_text())["test"]
+    tested = sorted(path.name.removesuffix(".nii.gz") for path in (data / "labelsTr").iterdir())
+    tested = tested if name in EVALUATIONS else part
+    assert {row["case"] for row in content["cases"]} == set(tested)
+    assert len(rows) == len(content["cases"]) == len(tested) * len(classes)
+    assert ("lesions_of_all_cases" in content) == CARDS[name].get("train", CARDS[name].get("evaluate", {})).get(
+        "lesion_scores", False
+    )
+    for row in content["cases"]:
+        predicted = nib.load(folder / "masks" / f"{row['case']}_seg.nii.gz")
+        reference = nib.load(data / "labelsTr" / f"{row['case']}.nii.gz")
         assert np.allclose(predicted.affine, reference.affine) and predicted.shape == reference.shape
-        p, r = (np.isin(np.asarray(image.dataobj), classes[row["class"]]) for image in (predicted, reference))
-        assert row["dsc"] == pytest.approx(2 * (p & r).sum() / (p.sum() + r.sum()), abs=1e-6)
+        p = np.isin(np.asarray(predicted.dataobj), predicted_classes[row["class"]])
+        r = np.isin(np.asarray(reference.dataobj), classes[row["class"]])
+        both = p.sum() + r.sum()
+        assert row["dsc"] == (pytest.approx(2 * (p & r).sum() / both, abs=1e-6) if both else None)
 
 
-@every(SEGMENTATIONS)
+@every(VARIED)
 def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labelled, tmp_path, finetune, name):
     """A bundle folder with weights, run from inside, on an oblique scan of other orientation and spacing."""
     bundle = tmp_path / name
     shutil.copytree(bundles / name, bundle, ignore=shutil.ignore_patterns("models", "eval"))
     shutil.copytree(finetune(name), bundle / "models")
     shutil.copy(bundle / "configs" / "tiny.json", bundle / "configs" / "preset.json")
-    source = nib.load(next((labelled(name) / "imagesTr").iterdir()))
+    files = sorted((labelled(name) / "imagesTr").iterdir())[: len(CARDS[name]["dataset"]["channel_names"])]
+    source = nib.concat_images([nib.load(file) for file in files]) if len(files) > 1 else nib.load(files[0])
     angle = np.deg2rad(20)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     affine = np.eye(4)
@@ -210,7 +266,7 @@ def test_another_network_by_its_overlay(bundles, run_bundle, phantoms, tmp_path,
 def test_the_switches_of_selfmedmae(bundles, run_bundle, labelled, tmp_path):
     """A list of cases that choose the model as well, HD95 in voxels, and label 2 called enhancing tumour."""
     name = "msd_braintumour_segmentation"
-    cases = [f"case_{number:02d}" for number in range(8)]
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in (labelled(name) / "labelsTr").iterdir())
     (tmp_path / "mine.json").write_text(json.dumps({"train": cases[:5], "test": cases[5:]}))
     knobs = {"cwd": tmp_path, "ckpt_dir": tmp_path / "models", "dataset_dir": labelled(name)}
     knobs |= {"split": tmp_path / "mine.json", "max_epochs": 1, "reported_classes": "['tumour core']"}
@@ -250,68 +306,17 @@ def test_table_3_from_the_command_line(bundles, run_bundle, phantoms, work, pret
     assert "transferred encoder+decoder" in done.stdout and "training cases 2" in done.stdout
 
 
-def monai_bundle(*arguments, cwd):
-    command = [sys.executable, "-m", "monai.bundle", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-@every(PRETRAININGS + SEGMENTATIONS)
+@every(PRETRAININGS + VARIED)
 def test_monai_verifies_and_exports(bundles, name, pretrain, finetune, tmp_path):
     weights = pretrain(name) if name in PRETRAININGS else finetune(name) / "model.pt"
-    size = json.loads((bundles / name / "configs" / "tiny.json").read_text())["patch_size"]
-    shape = [1, len(CARDS[name]["dataset"]["channel_names"]), *size]
-    tiny = "['configs/inference.json','configs/tiny.json']"
-    common = ("--meta_file", "configs/metadata.json", "--config_file", tiny)
-    # some networks take one size only, and the metadata state the default's
-    stated = ("--_meta_#network_data_format#inputs#image#spatial_shape", size)
-    verified = monai_bundle("verify_net_in_out", "network_def", *common, *stated, cwd=bundles / name)
-    assert verified.returncode == 0, verified.stderr
-    exported = monai_bundle(
-        "ckpt_export", "network_def", "--filepath", tmp_path / "model.ts", "--ckpt_file", weights, *common,
-        "--key_in_ckpt", "model", "--use_trace", "True", "--input_shape", shape, cwd=bundles / name,
-    )  # fmt: skip
-    assert exported.returncode == 0, exported.stderr
-    script = torch.jit.load(tmp_path / "model.ts")
-    image = torch.randn(shape)
-    code = (
-        "import sys, torch; from monai.bundle import ConfigParser\n"
-        f"parser = ConfigParser(ConfigParser.load_config_files({tiny}))\n"
-        "network = parser.get_parsed_content('network_def').eval()\n"
-        f"network.load_state_dict(torch.load({str(weights)!r}, weights_only=True)['model'])\n"
-        f"torch.save(network(torch.load({str(tmp_path / 'in.pt')!r})), {str(tmp_path / 'out.pt')!r})\n"
-    )
-    torch.save(image, tmp_path / "in.pt")
-    subprocess.run([sys.executable, "-c", code], cwd=bundles / name, check=True)
-    torch.testing.assert_close(script(image), torch.load(tmp_path / "out.pt"))
+    check_export(bundles / name, weights, len(CARDS[name]["dataset"]["channel_names"]), tmp_path)
 
 
-def python(code, cwd):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@every(PRETRAININGS + SEGMENTATIONS)
+@every(PRETRAININGS + VARIED)
 @pytest.mark.parametrize("workflow", ["train", "inference"])
 def test_monai_finds_the_properties_it_wants(bundles, phantoms, labelled, tmp_path, name, workflow):
     data = labelled(name) if name in SEGMENTATIONS else phantoms / "unlabelled"
-    out = python(
-        "import sys; sys.path.insert(0, '.')\n"
-        "from monai.bundle import ConfigWorkflow\n"
-        f"workflow = ConfigWorkflow(['configs/{workflow}.json', 'configs/tiny.json'], 'configs/metadata.json',\n"
-        f"    'configs/logging.conf', workflow_type={workflow!r}, dataset_dir={str(data)!r},\n"
-        f"    output_dir={str(tmp_path)!r}, ckpt_dir={str(tmp_path)!r})\n"
-        "workflow.initialize()\n"
-        "print('missing', workflow.check_properties())\n",
-        bundles / name,
-    )
-    assert "missing []" in out
+    check_properties(bundles / name, workflow, data, tmp_path)
 
 
 def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path):
@@ -319,7 +324,7 @@ def test_monai_loads_the_weights_with_another_head(bundles, finetuned, tmp_path)
     (tmp_path / SEGMENTATION / "models").mkdir()
     shutil.copy(finetuned / "model.pt", tmp_path / SEGMENTATION / "models")
     override = {"features": [4, 8], "num_blocks": [1, 1], "strides": [1, 2], "out_channels": 5}
-    out = python(
+    out = run_python(
         "import sys; sys.path.insert(0, '.')\n"
         "import torch\n"
         "from monai.bundle import load\n"

@@ -15,6 +15,8 @@ BUNDLES = {
     "vit_mae_pretrain": "unlabelled",
     "nnformer_mae_pretrain": "unlabelled",
     "hippocampus_segmentation": "labelled",
+    "vit_mae_chestxray_pretrain": "xrays",
+    "chestxray14_classification": "xrays",
 }
 
 
@@ -24,7 +26,7 @@ def losses(folder):
     return {event.step: event.value for event in events.Scalars("train_loss")}
 
 
-def weights(folder, name="last.pt"):
+def weights(folder, name="training_state.pt"):
     return torch.load(folder / "models" / name, weights_only=True)["model"]
 
 
@@ -42,11 +44,13 @@ class Killer:
 
 
 @pytest.fixture
-def train(run_bundle, phantoms, tmp_path):
+def train(run_bundle, phantoms, xrays, tmp_path):
+    data = {"unlabelled": phantoms / "unlabelled", "labelled": phantoms / "labelled", "xrays": xrays}
+
     def run(bundle, name, *launcher, configs=("train", "tiny"), check=True, **knobs):
         folder = tmp_path / name
         folders = {"output_dir": folder, "ckpt_dir": folder / "models", "cache_dir": tmp_path / "cache"}
-        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=phantoms / BUNDLES[bundle], **folders, **knobs)
+        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=data[BUNDLES[bundle]], **folders, **knobs)
         return folder
 
     return run
@@ -61,10 +65,11 @@ def test_resumed_equals_unbroken_to_the_last_digit(train, tmp_path, bundle):
     killer = {"+train#handlers": [{"_target_": "tests.test_training.Killer", "iteration": steps // 3 + 2}]}
     (tmp_path / "killer.json").write_text(json.dumps(killer))
     broken = train(bundle, "broken", configs=("train", "tiny", f"{tmp_path}/killer.json"), max_epochs=3, check=False)
-    assert max(losses(broken)) < steps and torch.load(broken / "models/last.pt", weights_only=True)["epoch"] == 1
+    assert max(losses(broken)) < steps
+    assert torch.load(broken / "models/training_state.pt", weights_only=True)["epoch"] == 1
     train(bundle, "broken", max_epochs=3, resume=True)
     assert losses(broken) == losses(unbroken)
-    for name in ("last.pt", "model.pt", "model_final.pt"):
+    for name in ("training_state.pt", "model.pt", "model_final.pt"):
         one, other = weights(unbroken, name), weights(broken, name)
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 

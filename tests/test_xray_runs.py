@@ -1,4 +1,4 @@
-"""The road of the 2D bundles on generated X-rays: pretrain, fine-tune, evaluate, infer."""
+"""The road of the 2D bundles on generated X-rays: pretrain, fine-tune, evaluate, infer, export; checkout and zips."""
 
 from __future__ import annotations
 
@@ -14,62 +14,69 @@ import torch
 
 from scripts.data import split_xrays, xray_cases
 from scripts.data.xray_findings import FINDINGS
-from tools.phantom_xrays import make_xrays
+from tests.monai_checks import check_export, check_properties
+from tools.render import ROOT
 
 pytestmark = pytest.mark.slow
 PRETRAIN, CLASSIFY = "vit_mae_chestxray_pretrain", "chestxray14_classification"
 
 
-@pytest.fixture(scope="module")
-def xrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "xrays"
-    make_xrays(str(folder))
-    return folder
+@pytest.fixture(scope="module", params=["checkout", "zip"])
+def bundles(request: pytest.FixtureRequest) -> Path:
+    return ROOT / "bundles" if request.param == "checkout" else request.getfixturevalue("released")
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
 @pytest.fixture(scope="module")
-def pretrained(run_bundle: Any, xrays: Path, work: Path) -> Path:
+def pretrained(bundles: Path, run_bundle: Any, xrays: Path, work: Path) -> Path:
     run_bundle(
-        PRETRAIN, ["train", "tiny"], dataset_dir=xrays, output_dir=work / "pre", ckpt_dir=work / "pre" / "models"
+        bundles / PRETRAIN,
+        ["train", "tiny"],
+        dataset_dir=xrays,
+        output_dir=work / "pre",
+        ckpt_dir=work / "pre" / "models",
     )
     return work / "pre" / "models" / "model.pt"
 
 
 @pytest.fixture(scope="module")
-def finetuned(run_bundle: Any, xrays: Path, work: Path, pretrained: Path) -> Path:
+def finetuned(bundles: Path, run_bundle: Any, xrays: Path, work: Path, pretrained: Path) -> Path:
     folder = work / "fine"
     done = run_bundle(
-        CLASSIFY, ["train", "tiny"], dataset_dir=xrays, output_dir=folder, ckpt_dir=folder / "models",
+        bundles / CLASSIFY, ["train", "tiny"], dataset_dir=xrays, output_dir=folder, ckpt_dir=folder / "models",
         pretrained=pretrained,
     )  # fmt: skip
     assert "transferred encoder" in done.stdout and "training images" in done.stdout
     return folder / "models"
 
 
-def test_reconstruction_is_scored_and_shown(run_bundle: Any, xrays: Path, work: Path, pretrained: Path) -> None:
+def test_reconstruction_is_scored_and_shown(
+    bundles: Path, run_bundle: Any, xrays: Path, work: Path, pretrained: Path
+) -> None:
     common = {"ckpt_dir": pretrained.parent}
-    run_bundle(PRETRAIN, ["train", "evaluate", "tiny"], dataset_dir=xrays, output_dir=work / "scores", **common)
+    run_bundle(
+        bundles / PRETRAIN, ["train", "evaluate", "tiny"], dataset_dir=xrays, output_dir=work / "scores", **common
+    )
     report = json.loads((work / "scores" / "reconstruction.json").read_text())
     held_out = split_xrays(xray_cases(xrays), val_fraction=0.3)["val"]
     assert [case["case"] for case in report["cases"]] == [case["case"] for case in held_out]
     assert report["mean"]["mse_mean"] == pytest.approx(1, abs=0.01)  # normalised patches: a constant has variance 1
     image = held_out[0]["image"]
-    run_bundle(PRETRAIN, ["inference", "tiny"], dataset_dir=image, output_dir=work / "pictures", **common)
+    run_bundle(bundles / PRETRAIN, ["inference", "tiny"], dataset_dir=image, output_dir=work / "pictures", **common)
     assert (work / "pictures" / held_out[0]["case"] / f"{held_out[0]['case']}.png").stat().st_size > 5000
 
 
 def test_scores_are_those_of_the_written_probabilities(
-    run_bundle: Any, xrays: Path, work: Path, finetuned: Path
+    bundles: Path, run_bundle: Any, xrays: Path, work: Path, finetuned: Path
 ) -> None:
     common = {"dataset_dir": xrays, "ckpt_dir": finetuned}
-    run_bundle(CLASSIFY, ["train", "evaluate", "tiny"], output_dir=work / "metrics", **common)
+    run_bundle(bundles / CLASSIFY, ["train", "evaluate", "tiny"], output_dir=work / "metrics", **common)
     run_bundle(
-        CLASSIFY, ["inference", "tiny"], output_dir=work / "found", overlay="occlusion", square_size=8,
+        bundles / CLASSIFY, ["inference", "tiny"], output_dir=work / "found", overlay="occlusion", square_size=8,
         **{**common, "dataset_dir": xrays / "images_003"},
     )  # fmt: skip
     report = json.loads((work / "metrics" / "metrics.json").read_text())
@@ -101,6 +108,21 @@ def test_scores_are_those_of_the_written_probabilities(
 def test_the_checkpoint_says_what_it_was_trained_on(finetuned: Path) -> None:
     plan = torch.load(finetuned / "model.pt", weights_only=True)["plan"]
     assert list(plan["labels"]) == list(FINDINGS) and plan["patch_size"] == [32, 32] and plan["equalise"] is True
+
+
+@pytest.mark.parametrize("name", [PRETRAIN, CLASSIFY])
+def test_monai_verifies_and_exports(
+    bundles: Path, name: str, pretrained: Path, finetuned: Path, tmp_path: Path
+) -> None:
+    check_export(bundles / name, pretrained if name == PRETRAIN else finetuned / "model.pt", 3, tmp_path)
+
+
+@pytest.mark.parametrize("name", [PRETRAIN, CLASSIFY])
+@pytest.mark.parametrize("workflow", ["train", "inference"])
+def test_monai_finds_the_properties_it_wants(
+    bundles: Path, name: str, workflow: str, xrays: Path, tmp_path: Path
+) -> None:
+    check_properties(bundles / name, workflow, xrays, tmp_path)
 
 
 def test_a_missing_image_is_one_line(run_bundle: Any, xrays: Path, tmp_path: Path) -> None:

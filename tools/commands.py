@@ -16,10 +16,14 @@ def tool_command(module: str, *arguments: str) -> list[str]:
     return [*_python(), module, *arguments]
 
 
-def bundle_command(bundle: str, configs: list[str], knobs: Knobs) -> list[str]:
-    """Return the command that runs a bundle's configs with some knobs, from the project folder."""
-    files = ",".join(f"'bundles/{bundle}/configs/{config}.json'" for config in configs)
-    command = [*_python(), "monai.bundle", "run", "--config_file", f"[{files}]", "--bundle_root", f"bundles/{bundle}"]
+def bundle_command(bundle: str | Path, configs: list[str], knobs: Knobs) -> list[str]:
+    """Return the command that runs a bundle's configs with some knobs, from the project folder.
+
+    The bundle is a name in `bundles`, or a folder.
+    """
+    folder = shown(bundle) if isinstance(bundle, Path) else f"bundles/{bundle}"
+    files = ",".join(f"'{folder}/configs/{config}.json'" for config in configs)
+    command = [*_python(), "monai.bundle", "run", "--config_file", f"[{files}]", "--bundle_root", folder]
     for knob, value in knobs.items():
         command += [f"--{knob}", shown(value) if isinstance(value, Path) else str(value)]
     return command

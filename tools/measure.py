@@ -101,25 +101,30 @@ def counted(parser: ConfigParser, device: str) -> dict[str, Any]:
 
 def estimated(parser: ConfigParser) -> dict[str, Any]:
     """Count bytes of weights, gradients, momentum and of what backward needs, without computing; see `main`."""
+    parameters, activations = held(parser)
+    return {
+        "parameters": parameters,
+        "weights_gradients_momentum_gib": round(3 * 4 * parameters / GIB, 2),
+        "activations_gib": round(activations / GIB, 2),
+    }
+
+
+def held(parser: ConfigParser) -> tuple[int, int]:
+    """Return the number of parameters, and the bytes of activations (float32) that a step holds for backward."""
     with torch.device("meta"):
         network: nn.Module = parser.get_parsed_content("network_def")
     inputs, target = example(parser, 0, "meta")
-    held: dict[int, torch.Tensor] = {}
+    kept: dict[int, torch.Tensor] = {}
 
-    def hold(tensor: torch.Tensor) -> torch.Tensor:
-        held[tensor.untyped_storage()._cdata] = tensor
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         parser.get_parsed_content("loss")(network(*inputs), target)
-    weights = {id(p): p.numel() for p in network.parameters()}
     own = {p.untyped_storage()._cdata for p in network.parameters()}
-    activations = sum(t.untyped_storage().nbytes() for key, t in held.items() if key not in own)
-    return {
-        "parameters": sum(weights.values()),
-        "weights_gradients_momentum_gib": round(3 * 4 * sum(weights.values()) / GIB, 2),
-        "activations_gib": round(activations / GIB, 2),
-    }
+    activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
+    return sum(p.numel() for p in network.parameters()), activations
 
 
 def example(parser: ConfigParser, step: int, device: str) -> tuple[tuple[torch.Tensor, ...], Any]:

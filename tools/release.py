@@ -7,13 +7,15 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import fire
-import jsonschema
 
 from scripts.errors import InputError, plain_errors
 
+from .catalogue import write_catalogue
 from .render import ROOT, differences, names_of, to_json, write
+from .zoo_check.metadata import metadata_faults
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "splits", "models/model.pt", "models/model.ts")
@@ -36,14 +38,25 @@ def check(name: str, root: Path = ROOT) -> str:
     if stale:
         raise InputError(f"bundle {name}: {', '.join(stale)} differ from the card: run `make render`, then release")
     metadata = json.loads((root / "bundles" / name / "configs" / "metadata.json").read_text())
-    schema = json.loads((root / "tools" / "meta_schema.json").read_text())
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(metadata))
-    if fault:
-        where = "#".join(map(str, fault.absolute_path)) or "top level"
-        raise InputError(f"bundle {name}: metadata break the schema at {where}: {fault.message}; correct the card")
+    return checked_version(name, metadata)
+
+
+def checked_version(name: str, metadata: dict[str, Any]) -> str:
+    """Make sure that metadata keep to the schema and return the version.
+
+    Args:
+        name: of the bundle.
+        metadata: content of its metadata.json.
+
+    Returns:
+        The bundle's version.
+
+    Raises:
+        InputError: if they break the schema, or the changelog lacks the version.
+    """
+    for fault in metadata_faults(metadata):
+        raise InputError(f"bundle {name}: {fault}; correct the card")
     version: str = metadata["version"]
-    if version not in metadata["changelog"]:
-        raise InputError(f"bundle {name}: version {version} is not in its changelog: add a line to the card's metadata")
     return version
 
 
@@ -85,12 +98,13 @@ def content(bundle: Path) -> list[Path]:
     return sorted(path for path in relative if not any(part.startswith(".") for part in path.parts))
 
 
-def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
-    """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it) and `SHA256SUMS`.
+def main(*names: str, output_dir: str = "dist", url: str = "", root: str = str(ROOT)) -> None:
+    """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it), `SHA256SUMS` and `index.html`.
 
     Args:
         names: bundles to release; all when none is named.
-        output_dir: folder for the zips.
+        output_dir: folder for the zips; what was released into it before stays.
+        url: where the folder will be served, for `model_info.json`.
         root: project folder.
     """
     project, output = Path(root), Path(output_dir)
@@ -101,11 +115,12 @@ def main(*names: str, output_dir: str = "dist", root: str = str(ROOT)) -> None:
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()
         write(output / f"{release}.zip", archive)
-        info[release] = {"checksum": checksum, "source": ""}
+        info[release] = {"checksum": checksum, "source": f"{url.rstrip('/')}/{release}.zip" if url else ""}
         print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
     write(info_file, to_json(dict(sorted(info.items()))).encode())
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
     write(output / "SHA256SUMS", "".join(sums).encode())
+    write_catalogue(output)
 
 
 if __name__ == "__main__":

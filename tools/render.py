@@ -5,13 +5,17 @@ A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
 - `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
   network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
+  `codes` (optional): label name to SNOMED CT code and meaning of its `category`, `type`, `modifier`, for DICOM-SEG;
 - `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
   need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
-- `common`: MONAI overlay of both `train` and `inference`;
+- `model`: of a bundle that only evaluates, the model: its `channels`, numbers of those of the data, and its `labels`;
+- `pretrains`: of a pretraining bundle, the network whose encoder it pretrains (or the template of one network);
+- `common`: MONAI overlay of both `train` and `inference` (of `evaluate` and `inference` where nothing is trained);
 - `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
-- `presets`: name to the whole content of `configs/<name>.json`, an overlay of `train` and `inference`;
-- `docs`: what the model card says, see the template's README.md.j2.
+- `presets`: name to the content of `configs/<name>.json`, an overlay of `train` and `inference`; where the template has
+  a preset of this name for the default network, that is laid below, and `{}` takes it as it is;
+- `docs`: what the model card says, see the template's README.md.j2; its docs.json holds what all its bundles say.
 """
 
 from __future__ import annotations
@@ -31,12 +35,19 @@ from monai.bundle.utils import merge_kv
 from scripts.errors import InputError, plain_errors
 from scripts.files import write_atomically
 
+from .bundle_table import with_tables
+from .card_defaults import chained, completed
+
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
-LABELLED = ("segmentation", "classification")
+UNTRAINED = ("evaluate", "inference")  # both complete, in a template without train.json
+LABELLED = ("segmentation", "classification", "evaluation")
 REQUIRED = ("template", "name", "title", "dataset", "docs")
-OPTIONAL = ("network", "networks", "common", "metadata", "presets", "splits", *COMPLETE, *OVERLAYS)
+OPTIONAL = (
+    *("network", "networks", "model", "pretrains", "common", "metadata", "presets", "splits"),
+    *(*COMPLETE, *OVERLAYS),
+)
 
 
 def render(name: str, root: Path = ROOT) -> dict[str, str]:
@@ -52,27 +63,47 @@ def render(name: str, root: Path = ROOT) -> dict[str, str]:
     Raises:
         InputError: if the card is incomplete or asks for something its template does not have.
     """
-    card = read_card(name, root)
+    return render_card(read_card(name, root), root)
+
+
+def render_card(card: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
+    """Render the bundle of a card, wherever that is to stand.
+
+    Args:
+        card: the content of card.json.
+        root: project folder, holding `tools/templates` and `requirements.txt`.
+
+    Returns:
+        The text of every generated file by its path inside the bundle.
+
+    Raises:
+        InputError: if the card asks for something its template does not have.
+    """
+    name = card["name"]
     templates = root / "tools" / "templates"
     template = templates / card["template"]
+    card = completed(card, template)
     derived = ids_of_dataset(card)
     variant = json.loads((template / "regions.json").read_text()) if "regions" in card["dataset"] else {}
     networks = networks_of(card, template)
     default = networks.pop(card.get("network", ""), {})
     configs: dict[str, dict[str, Any]] = {}
-    for workflow in COMPLETE:
-        base = with_copies(ConfigParser.load_config_files([template / f"{workflow}.json"]), template)
+    trained = (template / "train.json").is_file()
+    complete, overlays = (COMPLETE, OVERLAYS) if trained else (UNTRAINED, ())
+    for workflow in complete:
+        path = (template / f"{workflow}.json").resolve()  # a template may link to a file of another one
+        base = with_copies(ConfigParser.load_config_files([path]), path.parent)
         network = {id_: value for id_, value in default.items() if id_ in base}  # inference has no optimiser
         layers = [part.get(section, {}) for part in (variant, card) for section in ("common", workflow)]
         layers = [network, *layers[:3], derived[workflow], *layers[3:]]
         configs[workflow] = overlaid(base, layers, f"card {name}, {workflow}")
-    for workflow in OVERLAYS:
+    for workflow in overlays:
         base = ConfigParser.load_config_file(template / f"{workflow}.json")
         configs[workflow] = chained(base, card.get(workflow, {}))
-    for overlay in OVERLAYS:
+    for overlay in overlays:
         overlaid(configs["train"], [configs[overlay]], f"card {name}, {overlay} over train")
     for preset, content in (card.get("presets", {}) | networks).items():
-        for workflow in COMPLETE:
+        for workflow in complete:
             overlaid(configs[workflow], [content], f"card {name}, preset {preset} over {workflow}")
         configs[preset] = content
     base = ConfigParser.load_config_files([template / "metadata.json"])
@@ -108,7 +139,10 @@ def with_copies(base: Any, template: Path) -> Any:
         return base
     file, _, source = base[1:].partition("::")
     path = template / file
-    return with_copies(ConfigParser(ConfigParser.load_config_file(path))[source], path.parent)
+    content = ConfigParser.load_config_file(path)
+    # an overlay's keys are ids themselves
+    named = content[source] if source in content else ConfigParser(content)[source]
+    return with_copies(named, path.parent)
 
 
 def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any]]:
@@ -175,7 +209,7 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
         raise InputError(f"card {name}: preset name {taken} is taken by a workflow or a network: choose another")
     if card["name"] != name:
         raise InputError(f"card {name}: its name is {card['name']!r}, but must be that of its folder, {name!r}")
-    if not (root / "tools" / "templates" / card["template"] / "train.json").is_file():
+    if not (root / "tools" / "templates" / card["template"] / "inference.json").is_file():
         raise InputError(f"card {name}: template {card['template']!r} is not a folder of tools/templates")
     return card
 
@@ -224,27 +258,6 @@ def overlaid(base: dict[str, Any], layers: list[dict[str, Any]], where: str) -> 
     return merged
 
 
-def chained(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Join two overlays into one that does what applying them one after the other does.
-
-    Args:
-        first: overlay of a template.
-        second: overlay of a card, the stronger one.
-
-    Returns:
-        The joined overlay; its keys stay ids, since they are resolved when the bundle runs.
-    """
-    joined = copy.deepcopy(first)
-    for key, value in copy.deepcopy(second).items():
-        if key.startswith("+") and key in joined:
-            merge_kv(joined, f"+{key}", value)  # both extend the same id: extend by the one, then by the other
-        else:
-            # to the end, where it also wins over ids below the same one
-            joined.pop(key, None)
-            joined[key] = value
-    return joined
-
-
 def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Derive what follows from the card's `dataset`, so that labels and channels are written once.
 
@@ -252,29 +265,59 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
         card: a bundle's card.
 
     Returns:
-        An overlay each for `train`, `inference` and `metadata`.
+        An overlay each for `train`, `inference`, `evaluate` and `metadata`.
 
     Raises:
         InputError: if channels or labels are not numbered from 0 without gaps.
     """
-    channels = [name for _, name in numbered(card, {int(k): v for k, v in card["dataset"]["channel_names"].items()})]
+    dataset = card["dataset"]
+    channels = [name for _, name in numbered(card, {int(k): v for k, v in dataset["channel_names"].items()})]
     ids: dict[str, Any] = {"channels": channels}
     metadata: dict[str, Any] = {"name": card["title"]}
     if card["template"] in LABELLED:
-        labels = numbered(card, {index: name for name, index in card["dataset"]["labels"].items()})
-        ids["labels"] = {name: index for index, name in labels}
-        ids["network_def#in_channels"] = len(channels)
-        outputs = dict(labels)
-        if "regions" in card["dataset"]:
-            ids |= {key: card["dataset"][key] for key in ("regions", "regions_class_order")}
+        given = dict(numbered(card, {index: name for name, index in dataset["labels"].items()}))
+        labels, inputs = given, channels
+        if "model" in card:
+            ids["used_channels"] = card["model"]["channels"]
+            inputs = [channels[number] for number in ids["used_channels"]]
+            labels = dict(numbered(card, {index: name for name, index in card["model"]["labels"].items()}))
+            ids["reference_labels"] = dataset["labels"]
+        ids["labels"] = {name: index for index, name in labels.items()}
+        ids["network_def#in_channels"] = len(inputs)
+        outputs, predicted = labels, labels_in_words(labels)
+        if "regions" in dataset:
+            ids |= {key: dataset[key] for key in ("regions", "regions_class_order")}
             outputs = dict(enumerate(ids["regions"]))
+            predicted = regions_in_words(ids["regions"])
         ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
-        metadata[f"{image}#num_channels"] = len(channels)
-        metadata[f"{image}#channel_def"] = {str(index): channel for index, channel in enumerate(channels)}
-        metadata[f"{pred}#num_channels"] = len(outputs)
-        metadata[f"{pred}#channel_def"] = {str(index): name for index, name in outputs.items()}
-    return {"train": ids, "inference": ids, "metadata": metadata}
+        metadata |= {
+            "description": card["docs"]["overview"],
+            "data_source": f"{dataset['name']} (not included)",
+            "image_classes": ", ".join(inputs),
+            "label_classes": labels_in_words(given),
+            "pred_classes": predicted,
+            "references": card["docs"].get("references", []),
+            f"{image}#num_channels": len(inputs),
+            f"{image}#channel_def": {str(index): channel for index, channel in enumerate(inputs)},
+            f"{pred}#num_channels": len(outputs),
+            f"{pred}#channel_def": {str(index): name for index, name in outputs.items()},
+        }
+    own = {id_: value for id_, value in ids.items() if id_ != "reference_labels"}  # inference has no reference
+    if "codes" in dataset:
+        own["dicom_segmentations#codes"] = dataset["codes"]
+    return {"train": ids, "evaluate": ids, "inference": own, "metadata": metadata}
+
+
+def labels_in_words(labels: dict[int, str]) -> str:
+    """Name labels with their values."""
+    return ", ".join(f"{value} {name}" for value, name in labels.items())
+
+
+def regions_in_words(regions: dict[str, int | list[int]]) -> str:
+    """Name regions with the label values that they unite."""
+    values = {name: value if isinstance(value, list) else [value] for name, value in regions.items()}
+    return ", ".join(f"{name} {{{', '.join(map(str, value))}}}" for name, value in values.items())
 
 
 def numbered(card: dict[str, Any], names: dict[int, str]) -> list[tuple[int, str]]:
@@ -340,7 +383,8 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], network
             networks=networks,
             metadata=configs["metadata"],
             inference=configs["inference"],
-            knobs=knobs_of(configs["train"], texts, f"card {card['name']}, train"),
+            train=configs.get("train"),
+            knobs=knobs_of(configs.get("train", configs["evaluate"]), texts, f"card {card['name']}, train"),
             inference_knobs=knobs_of(configs["inference"], texts, f"card {card['name']}, inference"),
         )
     except UndefinedError as error:
@@ -452,7 +496,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
-    """Render bundles from their cards.
+    """Render bundles from their cards, and the table of bundles in README.md.
 
     Args:
         names: bundles to render; all when none is named.
@@ -461,13 +505,20 @@ def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
     """
     folder = Path(root)
     found = {name: differences(name, folder) for name in names or names_of(folder)}
+    readme = (folder / "README.md").read_text()
+    with_table = with_tables(readme, [read_card(name, folder) for name in names_of(folder)])
+    stale = [f"bundles/{name}/{path}" for name, changes in found.items() for path in changes]
+    stale += ["README.md"] if with_table != readme else []
+    for path in stale:
+        print(f"{'stale' if check else 'rendered'}: {path}")
+    if check:
+        if stale:
+            sys.exit("error: rendered files differ from their cards: run `make render` and commit the result")
+        return
     for name, changes in found.items():
-        for path in changes:
-            print(f"{'stale' if check else 'rendered'}: bundles/{name}/{path}")
-        if not check:
-            apply(changes, folder / "bundles" / name)
-    if check and any(found.values()):
-        sys.exit("error: rendered files differ from their cards: run `make render` and commit the result")
+        apply(changes, folder / "bundles" / name)
+    if with_table != readme:
+        write(folder / "README.md", with_table.encode())
 
 
 if __name__ == "__main__":

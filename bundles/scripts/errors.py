@@ -67,6 +67,15 @@ def plain_message(error: BaseException) -> str | None:
     return None
 
 
+def brief_message(error: BaseException) -> str:
+    """Return one line about any exception: what the user can do where that is known, else what went wrong."""
+    known = plain_message(error)
+    if known is not None:
+        return known
+    text = " ".join(str(list(chain(error))[-1]).split())  # the first cause, which others only pass on
+    return f"{type(error).__name__}: {text[:200]}"
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and what it was raised from, the outermost first."""
     link: BaseException | None = error

@@ -18,5 +18,5 @@ def test_what_is_kept_counts_once_and_without_weights():
 def test_hiding_three_quarters_keeps_about_a_quarter(tmp_path):
     main(str(tmp_path / "found.json"), hidden_size=24, embed_dim=24, repeats=1)
     found = json.loads((tmp_path / "found.json").read_text())
-    for name in ("ViT of 24 channels, 96^3", "nnFormer of embedding 24, 128^3"):
+    for name in ("ViT of 24 channels, 96^3", "ViT of 24 channels, 224^2", "nnFormer of embedding 24, 128^3"):
         assert 0.2 < found[name]["memory_for_backward"] < 0.3 and found[name]["times_faster"] > 1

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from monai.transforms import SpatialCrop, SpatialPad
+from monai.transforms import CenterSpatialCrop, SpatialCrop, SpatialPad
 
 from scripts.data import RandomBox
 from scripts.errors import InputError
@@ -39,36 +39,55 @@ def test_image_and_label_get_the_same_box_and_all_else_stays():
     )
 
 
-def test_a_share_of_boxes_is_centred_on_each_class_as_often():
+def test_boxes_around_foreground_are_centred_on_each_class_as_often():
     """Whatever the classes' sizes: 1 is a single voxel, 2 a slab."""
     item = case(30, 30, 30)
     item["label"][0, 15, 15, 15] = 1
     item["label"][0, :, 20:, :] = 2
     item = ForegroundVoxelsd("label")(item)
-    crops = [RandomBox((5, 5, 5), foreground=0.6)(item, seed) for seed in range(1000)]
-    centres = torch.stack([crop["label"][0, 2, 2, 2] for crop in crops])
+    crops = [RandomBox((9, 9, 9), (5, 5, 5))(item, seed, seek=True) for seed in range(1000)]
+    centres = torch.stack([CenterSpatialCrop((5, 5, 5))(crop["label"])[0, 2, 2, 2] for crop in crops])
     assert "foreground" not in crops[0]
-    # class 1: half of 60 %; class 2: the same, and a third of the boxes placed anywhere
-    assert 0.25 < (centres == 1).float().mean() < 0.35 and 0.36 < (centres == 2).float().mean() < 0.52
+    assert 0.45 < (centres == 1).float().mean() < 0.55
+    rim = [crop for crop in crops if (crop["image"] == 0).any()]
+    assert (centres == 0).sum() < len(rim)  # only a patch that would leave the volume lies beside its voxel
 
 
-def test_boxes_at_the_rim_and_of_short_volumes_hold_their_voxel():
+def test_patches_of_short_and_of_long_volumes_hold_their_voxel():
     item = case(9, 3, 9)
     item["label"][0, 0, 2, 8] = 1
     item = ForegroundVoxelsd("label")(item)
     for seed in range(20):
-        crop = RandomBox((4, 5, 4), foreground=1.0)(item, seed)
-        assert crop["label"].sum() == 1 and crop["image"].shape == (1, 4, 5, 4)
+        crop = RandomBox((7, 6, 12), (4, 5, 4))(item, seed, seek=True)
+        assert crop["image"].shape == (1, 7, 6, 12)
+        assert CenterSpatialCrop((4, 5, 4))(crop["label"]).sum() == 1
 
 
-def test_without_foreground_boxes_lie_anywhere():
+def test_patches_reach_all_of_a_volume_that_is_shorter_than_the_box():
+    seen = torch.zeros(1, 6, 4, 7)
+    for seed in range(60):
+        patch = CenterSpatialCrop((4, 4, 4))(RandomBox((8, 8, 8), (4, 4, 4))(case(6, 4, 7), seed)["image"])
+        assert (patch > 0).all()  # the numbers of a case start at 1, so nothing of it is from outside
+        seen.view(-1)[patch.long().flatten() - 1] = 1
+    assert seen.all()
+
+
+@pytest.mark.parametrize(("share", "size", "sought"), [(0.33, 2, 1), (0.33, 24, 8), (0.33, 6, 2), (1, 3, 3), (0, 4, 0)])
+def test_of_every_batch_the_share_rounded_up_seeks_foreground(share, size, sought):
+    box = RandomBox((4, 4, 4), foreground=share)
+    assert sum(box.seeks_foreground(position) for position in range(size)) == sought
+
+
+def test_there_is_no_box_around_foreground_that_is_not_there():
     item = ForegroundVoxelsd("label")(case(9, 9, 9))
     assert item["foreground"].shape == (0, 1000, 3)
-    assert RandomBox((4, 4, 4), foreground=1.0)(item, 0)["image"].shape == (1, 4, 4, 4)
+    assert RandomBox((4, 4, 4))(item, 0, seek=True) is None
 
 
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="ForegroundVoxelsd"):
-        RandomBox((4, 4, 4), foreground=1.0)(case(9, 9, 9), 0)
+        RandomBox((4, 4, 4))(case(9, 9, 9), 0, seek=True)
     with pytest.raises(InputError, match="from 0 to 1"):
         RandomBox((4, 4, 4), foreground=2)
+    with pytest.raises(InputError, match="enlarge crop_size"):
+        RandomBox((4, 4, 4), (4, 5, 4))

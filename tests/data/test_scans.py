@@ -155,6 +155,17 @@ def test_nnunet_folder_with_one_channel(tmp_path):
     assert find_scans(tmp_path) == [{"case": "y", "image": f"{tmp_path}/imagesTr/y_0000.nii.gz"}]
 
 
+def test_channel_files_without_a_dataset_json(tmp_path):
+    names = ["a_0000.nii.gz", "a_0001.nii.gz", "a_0002.nii.gz", "b_0000.nii.gz", "c.nii.gz"]
+    for name in names:
+        (tmp_path / name).touch()
+    a, more, third, b, c = (str(tmp_path / name) for name in names)
+    pairs = [{"case": "a", "image": [a, more]}, {"case": "a_0002", "image": third}]
+    assert find_scans(tmp_path, num_channels=2) == [*pairs, {"case": "b_0000", "image": b}, {"case": "c", "image": c}]
+    assert find_scans([more, a], num_channels=2) == pairs[:1]
+    assert len(find_scans(tmp_path)) == 5
+
+
 def test_nnunet_folder_lacking_a_channel(tmp_path):
     _nnunet(tmp_path, "imagesTr/y_0001.nii.gz")
     with pytest.raises(InputError, match=r"y_0000.nii.gz is missing"):

@@ -5,12 +5,19 @@ from torch.utils.data import DataLoader
 
 from scripts.data import RandomBox, SeededDataset, StepSampler
 from scripts.data import cached_dataset as cached_module
+from scripts.transforms import ForegroundVoxelsd
 
 NUM_CASES = 5
 
 
 def volume(number):
     return torch.arange(1000.0).view(1, 10, 10, 10) + 10000 * number
+
+
+def lesion(number):
+    label = torch.zeros(1, 10, 10, 10)
+    label[0, 2, 9, 4] = float(number == 3)
+    return label
 
 
 def dataset(seed=0, cache_dir=None, crop=False):
@@ -96,3 +103,13 @@ def test_all_cases_are_drawn_about_equally_often():
     data = dataset()
     counts = torch.bincount(torch.tensor([int(data[step, 0]["case"]) for step in range(1000)]), minlength=NUM_CASES)
     assert counts.min() > 150 and counts.max() < 250
+
+
+def test_every_batch_has_its_patches_around_foreground_of_cases_that_have_some(cache):
+    """A single lesion voxel in one of five cases, which chance alone seldom hits."""
+    data = [{"case": str(i), "image": i, "label": i, "stamp": ""} for i in range(NUM_CASES)]
+    read = Compose([Lambdad("image", volume), Lambdad("label", lesion), ForegroundVoxelsd("label")])
+    whole = SeededDataset(data, read, Compose([]), cache_dir=cache, crop=RandomBox((4, 4, 4), foreground=0.33))
+    hits = [[bool(whole[step, position]["label"].any()) for position in range(6)] for step in range(20)]
+    assert all(hit[0] and hit[3] for hit in hits)
+    assert sum(map(sum, hits)) - 40 < 15

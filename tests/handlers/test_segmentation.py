@@ -105,3 +105,32 @@ def test_segmentations_lie_on_the_grid_they_came_with(engine, tmp_path, caplog):
         image = nib.load(tmp_path / f"{item['case']}_seg.nii.gz")
         assert image.get_data_dtype() == np.uint8 and np.array_equal(image.affine, AFFINE)
         assert np.array_equal(image.dataobj, output["pred"][0])
+
+
+def test_lesions_are_counted_where_asked(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), LABELS, lesion_scores=True)
+    report.score(engine)
+    report.write(engine)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    rows = {(row["case"], row["class"]): row for row in content["cases"]}
+    assert rows["b", "anterior"]["lesion_f1"] == 1 and rows["b", "posterior"]["lesion_f1"] is None
+    assert content["summary"]["anterior"]["lesion_recall"] == {"mean": 1.0, "sd": 0.0, "n": 2}
+    assert content["lesions_of_all_cases"]["posterior"]["lesions_true"] == 1 and "26" in content["lesion_rule"]
+    lesions = list(csv.DictReader((tmp_path / "lesions.csv").open()))
+    assert [row["case"] for row in lesions] == ["a"] * 4 + ["b"] * 2
+    # 4 x 6 x 4 voxels of 1 x 2 x 3 mm, found by half
+    assert float(lesions[-2]["volume_mm3"]) == 96 * 6 and float(lesions[-1]["iou"]) == 0.5
+    with pytest.raises(InputError, match="lesion_scores"):
+        SegmentationReport(str(tmp_path), LABELS, lesion_scores="no")
+
+
+def test_dice_of_the_set_stands_beside_the_mean_of_the_cases(engine, tmp_path):
+    report = SegmentationReport(str(tmp_path), LABELS)
+    report.score(engine)
+    report.write(engine)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    # of the anterior part 4 + 2 of 4 + 4 slices are found
+    assert content["aggregated_dsc"]["anterior"] == pytest.approx(2 * 6 / (8 + 6))
+    assert "lesion_rule" not in content and not (tmp_path / "lesions.csv").exists()
+    report.reset(None)
+    assert not report.rows and report.aggregated.result()["mean"] is None

@@ -8,7 +8,7 @@ from scripts.checkpoints import Plan
 from scripts.errors import InputError
 from scripts.handlers import TrainingCheckpoint
 
-FILES = ["last.pt", "model.pt", "model_final.pt"]
+FILES = ["model.pt", "model_final.pt", "training_state.pt"]
 
 
 class Run:
@@ -52,7 +52,7 @@ def names(folder):
 def test_best_final_and_last(tmp_path):
     Run(tmp_path, best_epochs=[2])()
     assert names(tmp_path) == FILES
-    assert [weight(tmp_path / name) for name in FILES] == [3, 2, 3]
+    assert [weight(tmp_path / name) for name in FILES] == [2, 3, 3]
     assert torch.load(tmp_path / "model.pt", weights_only=True)["plan"] == {"patch_size": [8, 8, 8]}
 
 
@@ -66,7 +66,7 @@ def test_resuming_goes_on_after_the_last_epoch(tmp_path):
     again = Run(tmp_path, max_epochs=4, best_epochs=[], resume=True)()
     assert first.epochs == [1, 2] and again.epochs == [3, 4]
     assert again.evaluator.state.best_metric_epoch == 1 and again.evaluator.state.best_metric == 0.5
-    assert [weight(tmp_path / name) for name in FILES] == [4, 1, 4]
+    assert [weight(tmp_path / name) for name in FILES] == [1, 4, 4]
 
 
 def test_nothing_to_resume_starts_anew(tmp_path):
@@ -98,12 +98,12 @@ def test_other_processes_write_nothing(tmp_path):
 def test_another_training_is_not_resumed(tmp_path):
     Run(tmp_path, max_epochs=1)()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match=r"last\.pt belongs to another training, with seed 0 \(now 1\)"):
+    with pytest.raises(InputError, match=r"training_state\.pt belongs to another training, with seed 0 \(now 1\)"):
         Run(tmp_path, seed=1, resume=True)()
-    (tmp_path / "last.pt").write_bytes(before["model.pt"])
+    (tmp_path / "training_state.pt").write_bytes(before["model.pt"])
     with pytest.raises(InputError, match="holds weights, no state of a training"):
         Run(tmp_path, resume=True)()
-    (tmp_path / "last.pt").write_bytes(b"noise")
+    (tmp_path / "training_state.pt").write_bytes(b"noise")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         Run(tmp_path, resume=True)()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"last.pt": b"noise"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"training_state.pt": b"noise"}

@@ -56,6 +56,15 @@ def test_halves_are_normalised_in_full_precision_and_flat_cells_stay_finite():
     assert targets[..., :2].std(correction=0).item() == pytest.approx(1, abs=1e-3)
 
 
+def test_the_variance_of_he_et_al_is_a_switch():
+    image = torch.randn(1, 2, 4, 4, dtype=torch.double)
+    ours, theirs = (CellNormalizedTargets((4, 2), unbiased=unbiased)(image) for unbiased in (False, True))
+    # 16 values in a cell of both channels
+    torch.testing.assert_close(theirs, ours * (15 / 16) ** 0.5, rtol=1e-5, atol=0)
+    with pytest.raises(InputError, match="unbiased"):
+        CellNormalizedTargets((4, 2), unbiased="no")
+
+
 def test_cells_that_do_not_tile_are_refused():
     with pytest.raises(InputError, match="not divisible"):
         CellNormalizedTargets((3, 3))(torch.zeros(1, 1, 8, 6))

@@ -56,7 +56,7 @@ class FakeRunner:
 
     def _train(self, name, output, models):
         models.mkdir(parents=True, exist_ok=True)
-        (models / "last.pt").touch()
+        (models / "training_state.pt").touch()
         if name == self.interrupted_at:
             raise KeyboardInterrupt
         (models / "model.pt").touch()

@@ -60,7 +60,7 @@ class FakeRuns:
     def _train(self, knobs, out, metric):
         models = Path(knobs["ckpt_dir"])
         models.mkdir(parents=True, exist_ok=True)
-        for name in ("model.pt", "last.pt", "model_final.pt"):
+        for name in ("model.pt", "training_state.pt", "model_final.pt"):
             (models / name).touch()
         rng = generator(knobs)
         epochs = int(knobs.get("max_epochs", 2))

@@ -112,6 +112,20 @@ def test_all_arms_share_the_test_part_and_pretraining_never_sees_it(study, place
     assert not any("split_seed" in knobs for knobs in segmenting)
 
 
+def test_pretraining_on_several_datasets_takes_one_list_of_them(study, places):
+    both = {"scratch": {}, "mae_both": {"pretrain_on": ["heads", "self"]}, "mae_self": {"pretrain_on": "self"}}
+    study = dataclasses.replace(study, initialisations=both, seeds=[0], budgets=[3], pictures=0)
+    assert run_study(study, places, run=(runs := FakeRuns())) == 0
+    target = places.out / "lists" / "heads+phantoms-fold0.json"
+    listed = [Path(entry["image"]) for entry in json.loads(target.read_text())]
+    heads = sorted((places.data / "data" / "unlabelled").glob("*.nii.gz"))
+    self_only = json.loads((places.out / "lists" / "phantoms-fold0.json").read_text())
+    assert listed == [*heads, *(Path(entry["image"]) for entry in self_only)] and self_only
+    assert {knobs_of(c)["dataset_dir"] for c in runs.commands if "bundles/spark3d_pretrain" in c} > {str(target)}
+    pretrained_on = {r["pretrain_on"] for name, r in records(places).items() if name.startswith("pretraining-")}
+    assert pretrained_on == {"heads + self", "self"}
+
+
 @pytest.mark.parametrize("after", [1, 11, 33])
 @pytest.mark.parametrize("how", ["interrupted_after", "stops_after"])
 def test_broken_off_and_continued_gives_the_records_of_an_unbroken_study(study, places, tmp_path, after, how):

@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
 from tools import render
+from tools.bundle_table import BEGIN, END
 
 TRAIN = {
     "imports": ["$import os"],
@@ -37,6 +38,7 @@ CARD: dict[str, Any] = {
         "name": "Toy",
         "description": "boxes",
         "reference": "nobody",
+        "access": "toy shop",
         "licence": "CC0",
         "licence_text": "Free to use.\n\n",
         "channel_names": {"1": "T2", "0": "T1"},
@@ -68,8 +70,10 @@ def project(tmp_path: Path) -> Path:
     templates = tmp_path / "tools" / "templates"
     shutil.copytree(render.ROOT / "tools" / "templates" / "common", templates / "common")
     shutil.copy(render.ROOT / "requirements.txt", tmp_path)
+    (tmp_path / "README.md").write_text(f"# Toys\n\n{BEGIN}\n{END}\n\nMore.\n")
     (templates / "segmentation").mkdir()
-    shutil.copy(render.ROOT / "tools/templates/segmentation/README.md.j2", templates / "segmentation")
+    for path in (render.ROOT / "tools/templates/segmentation").glob("*.md.j2"):
+        shutil.copy(path, templates / "segmentation")
     contents = {
         "train": TRAIN,
         "inference": {"bundle_root": ".", "patch_size": [8, 8, 8], "network_def": "%train.json::network_def"},
@@ -120,6 +124,7 @@ def add_networks(project: Path) -> None:
     folder = project / "tools" / "templates" / "segmentation" / "networks"
     folder.mkdir()
     unet, vit = {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2]}, {"_target_": "ViT"}
+    (folder.parent / "docs.json").write_text(json.dumps({"networks": {"unet": "a U-Net", "vit": "a ViT"}}))
     (folder / "unet.json").write_text(json.dumps({"network_def": unet, "optimizer": "SGD"}))
     (folder / "vit.json").write_text(json.dumps({"network_def": vit, "optimizer": "AdamW"}))
 
@@ -342,3 +347,45 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(InputError, match="No space"):
         render.write(target, b"new")
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_the_readmes_table_follows_the_cards(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = project / "README.md"
+    pretraining = project / "bundles" / "toy_pretrain"
+    pretraining.mkdir()
+    (pretraining / "card.json").write_text(json.dumps(changed(name="toy_pretrain", pretrains="toy_segmentation")))
+    with pytest.raises(SystemExit):
+        render.main(root=str(project), check=True)
+    assert "stale: README.md" in capsys.readouterr().out and "|" not in readme.read_text()
+    render.main(root=str(project))
+    text = readme.read_text()
+    assert text.startswith("# Toys\n") and text.endswith("\n\nMore.\n")
+    row = "| [toy_segmentation](bundles/toy_segmentation/docs/README.md) | Toy | MRI: T1, T2 | head, tail | ViT | "
+    assert f"{row}`toy_pretrain` | toy shop | CC0 |" in text
+    assert (
+        "| [toy_pretrain](bundles/toy_pretrain/docs/README.md) | Toy segmentation | Toy | `toy_segmentation` |" in text
+    )
+    render.main(root=str(project), check=True)
+    readme.write_text(f"{END} {BEGIN}")
+    with pytest.raises(InputError, match="README.md needs the lines"):
+        render.main(root=str(project))
+
+
+def test_a_card_takes_presets_and_texts_of_its_template(project: Path) -> None:
+    add_networks(project)
+    folder = project / "tools" / "templates" / "segmentation"
+    (folder / "presets").mkdir()
+    tiny = {"purpose": "for a toaster", "overlay": {"max_epochs": 1, "network_def#strides": [2]}}
+    (folder / "presets" / "unet.json").write_text(json.dumps({"tiny": tiny, "large": tiny}))
+    docs = {"networks": {"unet": "a U-Net"}, "performance": {"text": "Unknown.", "rows": []}, "references": ["Ours."]}
+    (folder / "docs.json").write_text(json.dumps(docs))
+    own = {key: text for key, text in CARD["docs"].items() if key not in ("presets", "performance", "references")}
+    presets = {"tiny": {"max_epochs": 2}, "mine": {"max_epochs": 9}}
+    card = changed(network="unet", presets=presets, docs=own | {"presets": {"mine": "for me"}}, common={})
+    write_card(project, card)
+    assert config(project, "tiny") == {"network_def#strides": [2], "max_epochs": 2}
+    assert config(project, "mine") == {"max_epochs": 9}
+    text = render.render("toy_segmentation", project)["docs/README.md"]
+    assert "| `configs/tiny.json` | for a toaster |" in text and "| `configs/mine.json` | for me |" in text
+    assert "Unknown." in text and "1. Ours.\n2. nobody" in text and "large.json" not in text
+    assert "The network is a U-Net or another" in text

@@ -75,7 +75,7 @@ def _pretraining(settings: Settings, out: Path) -> list[Step]:
     infer = step("reconstructions", "reconstruct a few held-out scans to show", ["inference"], scans)
     gather = (lambda: list_unlabelled(unlabelled, data)) if settings.pretrains_on_data else None
     return [
-        replace(train, last=out / "pretrain" / "models" / "last.pt", prepare=gather),
+        replace(train, last=out / "pretrain" / "models" / "training_state.pt", prepare=gather),
         evaluate,
         replace(infer, prepare=lambda: list_scans(out, unlabelled)),
     ]
@@ -93,7 +93,7 @@ def _segmentation(settings: Settings, out: Path) -> list[Step]:
         return Step(name, title, bundle_command(SEGMENT, configs, {**knobs, **weights}), out / name)
 
     def train(arm: str, title: str, knobs: Knobs) -> Step:
-        last = out / arm / "models" / "last.pt"
+        last = out / arm / "models" / "training_state.pt"
         return replace(step(arm, title, arm, ["train"], source | settings.segment | knobs), last=last)
 
     def evaluate(arm: str, title: str) -> Step:

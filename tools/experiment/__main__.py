@@ -21,14 +21,14 @@ from scripts.errors import InputError, plain_errors
 from ..commands import Knobs, command_line
 from ..phantoms import make_phantoms
 from .child import Runner, claimed, run_child
-from .data import data_digest, list_training_images
+from .data import data_digest, list_scans
 from .expand import Plan, Run, expand
 from .places import Places
 from .plan_text import describe, describe_end
 from .records import is_recorded, write_record, write_study
 from .schedule import exit_code, run_all
 from .shards import share
-from .study import SELF, Study, read_study
+from .study import Study, read_study
 from .units import Unit, unit_stages
 from .work import DONE, read_result, run_unit
 
@@ -119,18 +119,13 @@ def run_study(
 
 
 def prepare_data(study: Study, places: Places) -> None:
-    """Generate the phantoms a study asks for, and list the training images a pretraining may see."""
+    """Generate the phantoms a study asks for, and list the scans that pretrainings may see."""
     with claimed(places.out / "data.lock") as lock:
         if lock is None:
             raise InputError(f"{places.out} is being prepared by another process: try again in a moment")
         if study.generated is not None:
             make_phantoms(str(places.data / "phantoms"), **study.generated)
-        if any(entry.get("pretrain_on") == SELF for entry in study.initialisations.values()):
-            for name, dataset in study.datasets.items():
-                for fold in study.folds:
-                    target = places.out / "lists" / f"{name}-fold{fold}.json"
-                    folder = places.data / dataset["folder"]
-                    list_training_images(dataset["bundle"], dataset.get("knobs", {}), folder, fold, target)
+        list_scans(study, places)
 
 
 def _worker(

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
+from scripts.data import find_scans
 from scripts.errors import InputError
 from scripts.files import save_json
 
 from ..commands import Knobs, shown
 from ..render import ROOT
 from .overrides import effective_config
+from .places import Places
+from .study import SELF, Study, sources_of
 
 HEAD = 65536  # bytes of a file's beginning that stand for its content, so that terabytes need no reading
 
@@ -34,17 +37,43 @@ def data_digest(folder: Path) -> str:
     return content.hexdigest()[:12]
 
 
-def list_training_images(bundle: str, knobs: Knobs, folder: Path, fold: int, target: Path) -> None:
-    """Write the data list of a fold's training images, divided as the bundle itself does; the others are left out.
+def list_scans(study: Study, places: Places) -> None:
+    """Write the data lists of what is pretrained on where that is not just a folder, see `scans_of`."""
+    for sources in (sources_of(entry) for entry in study.initialisations.values()):
+        for dataset in study.datasets if sources else ():
+            for fold in study.folds:
+                scans = scans_of(study, sources, dataset, fold)
+                if scans.endswith(".json"):
+                    target = places.real(scans)
+                    images = [path for s in sources for path in _images(study, s, dataset, fold, places, target)]
+                    save_json([{"image": image} for image in images], target)
+
+
+def scans_of(study: Study, sources: list[str], dataset: str, fold: int) -> str:
+    """Return where the scans to pretrain on are: a dataset's folder, or a list of training images or several datasets.
 
     Args:
-        bundle: for which the dataset is.
-        knobs: of the dataset.
-        folder: the dataset.
+        study: whose data.
+        sources: as in `pretrain_on`.
+        dataset: whose training images "self" means.
         fold: which fold validates.
-        target: JSON file to write.
+
+    Returns:
+        A name as `Places.real` takes it.
     """
-    places: Knobs = {"bundle_root": str(ROOT / "bundles" / bundle), "output_dir": str(target.with_suffix(""))}
-    config = effective_config(bundle, [], {**knobs, **places, "dataset_dir": str(folder), "fold": fold})
-    parts = ConfigParser(config).get_parsed_content("parts")
-    save_json([{"image": case["image"]} for case in parts["train"]], target)
+    if len(sources) == 1 and sources[0] != SELF:
+        return f"DATA/{study.unlabelled[sources[0]]['folder']}"
+    names = [f"{dataset}-fold{fold}" if source == SELF else source for source in sources]
+    return f"OUTPUT/lists/{'+'.join(names)}.json"
+
+
+def _images(study: Study, source: str, dataset: str, fold: int, places: Places, target: Path) -> list[str | list[str]]:
+    """Return the scans of an unlabelled dataset, or a fold's training images, divided as the bundle itself does."""
+    if source != SELF:
+        scans = find_scans(places.data / study.unlabelled[source]["folder"], mixed_dicom=True)
+        return [scan["image"] for scan in scans]
+    entry = study.datasets[dataset]
+    paths: Knobs = {"bundle_root": str(ROOT / "bundles" / entry["bundle"]), "output_dir": str(target.with_suffix(""))}
+    paths["dataset_dir"] = str(places.data / entry["folder"])
+    config = effective_config(entry["bundle"], [], {**entry.get("knobs", {}), **paths, "fold": fold})
+    return [case["image"] for case in ConfigParser(config).get_parsed_content("parts")["train"]]

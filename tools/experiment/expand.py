@@ -10,8 +10,9 @@ from typing import Any
 from scripts.errors import InputError
 
 from ..commands import Knobs
+from .data import scans_of
 from .overrides import digest, effective_config
-from .study import SELF, Study
+from .study import SELF, Study, sources_of
 from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened
 
 SMALL_CROPS: Knobs = {"min_fov_mm": 0, "min_file_kb": 0}  # training images are wanted whatever their size
@@ -102,7 +103,7 @@ def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: di
     folder = dataset["folder"]
     bundle, configs = dataset["bundle"], network.get("configs", [])
     unit = _unit(FINETUNING, bundle, configs, knobs, f"DATA/{folder}", data(folder))
-    if "pretrain_on" not in initialisation:
+    if not sources_of(initialisation):
         return plan.add(unit)
     pretraining = _pretraining(study, data, labels)
     match = initialisation.get("match")
@@ -118,20 +119,22 @@ def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: di
 
 
 def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any]) -> Unit:
-    source = study.initialisations[labels["initialisation"]]["pretrain_on"]
+    sources = sources_of(study.initialisations[labels["initialisation"]])
     entry = study.networks[labels["network"]]["pretraining"]
     knobs: Knobs = dict(entry.get("knobs", {}))
-    if source == SELF:
-        dataset, fold = study.datasets[labels["dataset"]], labels["fold"]
-        knobs |= SMALL_CROPS
-        scans = f"OUTPUT/lists/{labels['dataset']}-fold{fold}.json"
-        config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
-        division = [config[key] for key in DIVISION]
-        content = digest([data(dataset["folder"]), fold, division])
-    else:
-        folder = study.unlabelled[source]["folder"]
-        knobs |= study.unlabelled[source].get("knobs", {})
-        scans, content = f"DATA/{folder}", data(folder)
+    contents = []
+    for source in sources:
+        if source == SELF:
+            dataset = study.datasets[labels["dataset"]]
+            knobs |= SMALL_CROPS
+            config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
+            division = [config[key] for key in DIVISION]
+            contents.append(digest([data(dataset["folder"]), labels["fold"], division]))
+        else:
+            knobs |= study.unlabelled[source].get("knobs", {})
+            contents.append(data(study.unlabelled[source]["folder"]))
+    content = contents[0] if len(contents) == 1 else digest(contents)
+    scans = scans_of(study, sources, labels["dataset"], labels["fold"])
     seed = labels["seed"] if study.pretraining_seed is None else study.pretraining_seed
     knobs |= study.variants[labels["variant"]].get("pretraining", {}) | {"seed": seed}
     unit = _unit(PRETRAINING, entry["bundle"], entry.get("configs", []), knobs, scans, content)

@@ -11,7 +11,7 @@ from scripts.files import save_json, write_atomically
 
 from .expand import Plan, Run
 from .places import Places
-from .study import Study
+from .study import Study, sources_of
 from .units import PRETRAINING
 from .work import read_json, read_result
 
@@ -70,8 +70,8 @@ def _write_pretraining(study: Study, name: str, run: Run, places: Places) -> Non
         write_atomically(folder / copy, partial(shutil.copyfile, picture))
         pictures.append(copy)
     labels = {key: run.labels[key] for key in ("network", "variant", "seed")}
-    source = study.initialisations[run.labels["initialisation"]]["pretrain_on"]
+    sources = sources_of(study.initialisations[run.labels["initialisation"]])
     save_json(
-        {"study": study.name, **labels, "pretrain_on": source, **result, "pictures": pictures},
+        {"study": study.name, **labels, "pretrain_on": " + ".join(sources), **result, "pictures": pictures},
         folder / f"{name}.json",
     )

@@ -34,8 +34,8 @@ class Study:
         datasets: name to `bundle`, `folder` below the data folder, `knobs`.
         networks: name to `configs` (overlays of the bundle's train.json), `knobs`, and `pretraining` with `bundle`,
             `configs`, `knobs`.
-        initialisations: name to `{}` (from scratch), `pretrain_on` ("self": the training images, or one of
-            `unlabelled`) with `knobs` of the fine-tuning, or `match`: from scratch, longer by what the pretraining of
+        initialisations: name to `{}` (from scratch), `pretrain_on` ("self": the training images, one of `unlabelled`,
+            or a list of these) with `knobs` of the fine-tuning, or `match`: from scratch, longer by what pretraining on
             `pretrain_on` took in "steps", "flops" or "seconds".
         reference: the initialisation with which the others are compared.
         budgets: numbers of labelled cases, nested subsets; None for all.
@@ -64,6 +64,12 @@ class Study:
     generated: dict[str, int] | None = None
     pretraining_seed: int | None = None
     pictures: int = 1
+
+
+def sources_of(initialisation: dict[str, Any]) -> list[str]:
+    """Return what an initialisation pretrains on, see `Study.initialisations`."""
+    given = initialisation.get("pretrain_on", [])
+    return given if isinstance(given, list) else [given]
 
 
 def read_study(path: str | Path) -> Study:
@@ -103,13 +109,14 @@ def _check(study: Study, path: str | Path) -> None:
     if study.reference not in study.initialisations:
         raise InputError(f"{path}: reference {study.reference!r} is none of {list(study.initialisations)}")
     for name, entry in study.initialisations.items():
-        source, match = entry.get("pretrain_on"), entry.get("match")
-        if source is not None and source != SELF and source not in study.unlabelled:
-            allowed = [SELF, *study.unlabelled]
-            raise InputError(f"{path}: initialisation {name!r} pretrains on {source!r}; allowed are {allowed}")
-        if match is not None and (match not in MATCHES or source is None):
+        sources, match = sources_of(entry), entry.get("match")
+        allowed = [SELF, *study.unlabelled]
+        for source in sources:
+            if source not in allowed:
+                raise InputError(f"{path}: initialisation {name!r} pretrains on {source!r}; allowed are {allowed}")
+        if match is not None and (match not in MATCHES or not sources):
             raise InputError(f"{path}: initialisation {name!r}: match is one of {list(MATCHES)}, with pretrain_on")
-        if source is not None and any("pretraining" not in network for network in study.networks.values()):
+        if sources and any("pretraining" not in network for network in study.networks.values()):
             raise InputError(f"{path}: initialisation {name!r} needs a pretraining bundle for every network")
     for name, entry in study.variants.items():
         unknown = set(entry.get("only_for", [])) - set(study.initialisations)

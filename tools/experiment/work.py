@@ -64,7 +64,7 @@ def run_unit(
         (folder / "failure.json").unlink(missing_ok=True)
         commands = [places.portable(stage.command) for stage in stages]
         save_json(unit_result(unit, folder, read_timing(folder), commands), folder / RESULT)
-        for name in ("last.pt", "model_final.pt"):  # many runs; what is used later is the best model
+        for name in ("training_state.pt", "model_final.pt"):  # many runs; what is used later is the best model
             (folder / "models" / name).unlink(missing_ok=True)
     return DONE
 

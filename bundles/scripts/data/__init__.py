@@ -2,9 +2,11 @@
 
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
+from .case_dataset import CaseDataset
 from .cases import labelled_cases
 from .checked_scans import checked_scans
 from .curation import curate
+from .pretraining_scans import pretraining_scans
 from .rank_share import rank_share
 from .reading import read_scan
 from .scans import find_scans
@@ -16,6 +18,7 @@ from .xray_splits import split_xrays
 
 __all__ = [
     "CachedDataset",
+    "CaseDataset",
     "RandomBox",
     "SeededDataset",
     "StepSampler",
@@ -26,6 +29,7 @@ __all__ = [
     "find_xrays",
     "hold_out",
     "labelled_cases",
+    "pretraining_scans",
     "rank_share",
     "read_scan",
     "read_xray",

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-from monai.data import MetaTensor
-from monai.data.utils import affine_to_spacing
-
 from ..errors import InputError
+from .case_checks import grid_problems, label_problems
 from .checked_scans import form_problems, value_problems
+from .dataset_json import listed_cases, read_dataset_json, stated_channels
 from .reading import as_list, read_scan
-from .scans import case_names, nnunet_images, one_image, read_json
 from .verdicts import judge_all
 
 logger = logging.getLogger(__name__)
-
-EXPECTED = (
-    'expected "labels", "modality" and "training": [{"image": path, "label": path}, ...] (Medical Segmentation '
-    'Decathlon), or "labels", "channel_names" and "file_ending" (nnU-Net raw)'
-)
-MAX_SHIFT_VOXELS = 0.1
 
 
 def labelled_cases(
@@ -54,7 +43,7 @@ def labelled_cases(
             of another shape or position than its label, not 3D, not finite, or with an unknown label value.
     """
     folder = Path(os.path.abspath(Path(dataset_dir).expanduser()))
-    content = _dataset_json(folder)
+    content = read_dataset_json(folder)
     channels = list(channels.values()) if isinstance(channels, dict) else channels
     unknown = {value for values in (regions or {}).values() for value in _values(values)} - set(labels.values())
     if unknown:
@@ -62,7 +51,7 @@ def labelled_cases(
     problems = [*_label_problems(content, labels, regions or {}), *_channel_problems(content, channels)]
     if problems:
         raise InputError(" | ".join(f"{folder / 'dataset.json'} {problem}" for problem in problems))
-    cases = _nnunet_cases(folder, content) if "file_ending" in content else _msd_cases(folder, content)
+    cases = listed_cases(folder, content)
     allowed = _with_background(labels)
 
     def judge(case: dict[str, Any]) -> str:
@@ -78,30 +67,6 @@ def labelled_cases(
         raise InputError(f"{len(reasons)} of {len(cases)} cases of {folder} have problems: {' | '.join(shown)}")
     logger.info("dataset: %d labelled cases in %s", len(cases), folder)
     return [{**case, "stamp": row["stamp"]} for case, row in zip(cases, rows, strict=True)]
-
-
-def _dataset_json(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: give the folder that holds a dataset.json")
-    if not any(folder.iterdir()):
-        raise InputError(f"{folder} is empty: give the folder that holds a dataset.json")
-    path = folder / "dataset.json"
-    if not path.is_file():
-        raise InputError(f"{folder} has no dataset.json: {EXPECTED}")
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path} does not hold a JSON object: {EXPECTED}")
-    nnunet = {"labels": dict, "channel_names": dict, "file_ending": str}
-    msd = {"labels": dict, "channel_names" if "channel_names" in content else "modality": dict, "training": list}
-    for key, kind in (nnunet if "file_ending" in content else msd).items():
-        if not isinstance(content.get(key), kind):
-            raise InputError(f'{path} lacks a proper "{key}": {EXPECTED}')
-    return content
-
-
-def _channels(content: dict[str, Any]) -> list[str]:
-    names = content["channel_names"] if "channel_names" in content else content["modality"]
-    return [str(name) for name in names.values()]
 
 
 def _with_background(labels: dict[str, int]) -> dict[str, int]:
@@ -138,42 +103,11 @@ def _comparable(labels: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _channel_problems(content: dict[str, Any], channels: list[str]) -> Iterator[str]:
-    stated = _channels(content)
+    stated = stated_channels(content)
     if len(stated) != len(channels):
         yield f"has the channels {stated}, the bundle has {channels}: their number must agree, give other --channels"
     elif [name.lower() for name in stated] != [name.lower() for name in channels]:
         logger.warning("the dataset's channels are called %s, the bundle's %s: are they the same?", stated, channels)
-
-
-def _msd_cases(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    path = folder / "dataset.json"
-    entries = content["training"]
-    if not entries:
-        raise InputError(f'{path} has an empty "training" list: {EXPECTED}')
-    for entry in entries:
-        if not isinstance(entry, dict) or "image" not in entry or not isinstance(entry.get("label"), str):
-            raise InputError(f'{path} has the "training" entry {entry}: {EXPECTED}')
-    images = [one_image(entry["image"], folder, str(path)) for entry in entries]
-    twice = [paths for paths, count in Counter(tuple(as_list(image)) for image in images).items() if count > 1]
-    if twice:
-        raise InputError(f"{path} lists {twice[0][0]} more than once: remove the repetition")
-    named = zip(case_names(images), images, entries, strict=True)
-    cases = [{"case": c, "image": i, "label": os.path.abspath(folder / e["label"])} for c, i, e in named]
-    return sorted(cases, key=lambda case: case["case"])
-
-
-def _nnunet_cases(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    ending, num_channels = content["file_ending"], len(_channels(content))
-    images = nnunet_images(folder / "imagesTr", ending, num_channels)
-    labels = {path.name.removesuffix(ending) for path in (folder / "labelsTr").glob(f"[!.]*{ending}")}
-    if not images and not labels:
-        raise InputError(f"{folder} has no imagesTr/<case>_0000{ending} and no labelsTr/<case>{ending}: add cases")
-    for case in labels - images.keys():  # the image that ought to be there is reported as missing
-        images[case] = [f"{folder}/imagesTr/{case}_{channel:04d}{ending}" for channel in range(num_channels)]
-    return [
-        {"case": case, "image": files if len(files) > 1 else files[0], "label": f"{folder}/labelsTr/{case}{ending}"}
-        for case, files in sorted(images.items())
-    ]
 
 
 def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) -> Iterator[str]:
@@ -189,31 +123,7 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
         yield f"case {case['case']}: {error}"
         return
     problems = [*form_problems("image", image, num_channels), *form_problems("label", label, 1)]
-    problems += [*value_problems(image), *_label_values(label, allowed)]
+    problems += [*value_problems(image), *label_problems(label, allowed)]
     if image.ndim == label.ndim == 4:
-        problems += _grid(image, label)
+        problems += grid_problems(image, label)
     yield from (f"case {case['case']}: {problem}" for problem in problems)
-
-
-def _label_values(label: MetaTensor, allowed: dict[str, int]) -> Iterator[str]:
-    voxels = label.as_tensor()
-    odd = voxels[~torch.isin(voxels, torch.tensor(sorted(allowed.values()), dtype=voxels.dtype))]
-    if not len(odd):
-        return
-    value = float(odd[0])
-    if value.is_integer():
-        yield f"the label has the value {value:g}, allowed are {allowed}: correct the label, or give other --labels"
-    else:
-        yield f"the label has the value {value:g}, which is not a whole number: resample labels by nearest neighbour"
-
-
-def _grid(image: MetaTensor, label: MetaTensor) -> Iterator[str]:
-    """Compare the voxel grids of image and label, by shape and by where their corners lie."""
-    sizes = [tuple(scan.shape[1:]) for scan in (image, label)]
-    if sizes[0] != sizes[1]:
-        yield f"the image has {sizes[0]} voxels, the label {sizes[1]}: both must lie on one grid, resample the label"
-        return
-    corners = torch.tensor([[*corner, 1] for corner in product(*((0, size - 1) for size in sizes[0]))]).to(image.affine)
-    shift = float(((image.affine - label.affine) @ corners.T)[:3].norm(dim=0).max())
-    if not shift <= MAX_SHIFT_VOXELS * float(min(affine_to_spacing(image.affine))):
-        yield f"the label lies {shift:.2f} mm beside the image: give both the same affine, or resample the label"

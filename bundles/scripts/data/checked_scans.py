@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,8 @@ from monai.data import MetaTensor
 from tqdm import tqdm
 
 from ..errors import InputError
-from .reading import read_scan
+from .dicom_slices import check_stack
+from .reading import as_list, read_scan
 
 
 def checked_scans(scans: list[dict[str, Any]], num_channels: int) -> list[dict[str, Any]]:
@@ -26,7 +28,7 @@ def checked_scans(scans: list[dict[str, Any]], num_channels: int) -> list[dict[s
         InputError: a scan is unreadable, not 3D, of other channels, or has NaN or infinite voxels.
     """
     progress = tqdm(scans, desc="checking scans", unit="scan", disable=None)  # None: only on a terminal
-    problems = [f"case {scan['case']}: {problem}" for scan in progress for problem in _problems(scan, num_channels)]
+    problems = [f"case {scan['case']}: {problem}" for scan in progress for problem in scan_problems(scan, num_channels)]
     if problems:
         rest = f" | and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise InputError(" | ".join(problems[:3]) + rest)
@@ -53,8 +55,11 @@ def value_problems(image: MetaTensor) -> Iterator[str]:
         yield f"{bad} voxels of the image are NaN or infinite: repair or remove it"
 
 
-def _problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
+def scan_problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
+    """Yield why a scan, a dict with `image`, cannot be given to a network of `num_channels`, if so."""
     try:
+        for folder in filter(os.path.isdir, as_list(scan["image"])):
+            check_stack(folder)
         image = read_scan(scan["image"])
     except InputError as error:
         yield str(error)

@@ -18,7 +18,7 @@ LABEL_FOLDERS = ("labelsTr", "labelsTs")
 Image = str | list[str]
 
 
-def find_scans(source: str | Path | list, mixed_dicom: bool = False) -> list[dict[str, Any]]:
+def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channels: int = 1) -> list[dict[str, Any]]:
     """List the scans behind what the user gave, in the same order on every machine.
 
     Args:
@@ -27,10 +27,11 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False) -> list[dic
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
             list of any of these. Hidden files, and labels in `labelsTr` or `labelsTs` below a folder, are ignored.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
+        num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
 
     Returns:
-        One `{"case": name, "image": path}` per scan, sorted by case; `image` is a list for an nnU-Net raw case of
-        several channel files. Case names are file (or DICOM folder) names, and relative paths where those repeat.
+        One `{"case": name, "image": path}` per scan, sorted by case; `image` is a list for a case of several channel
+        files. Case names are file (or DICOM folder) names, and relative paths where those repeat.
 
     Raises:
         InputError: nothing there, no scan found, a malformed JSON file, or a folder with several DICOM series.
@@ -43,6 +44,7 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False) -> list[dic
     if not mixed_dicom:
         for path in (path for image in images for path in as_list(image) if os.path.isdir(path)):
             check_one_series(path)
+    images = _by_case(images, num_channels) if num_channels > 1 else images
     images = list({tuple(as_list(image)): image for image in images}.values())
     single = [image[0] if isinstance(image, list) and len(image) == 1 else image for image in images]
     scans = [{"case": case, "image": image} for case, image in zip(case_names(images), single, strict=True)]
@@ -173,6 +175,22 @@ def _walk(folder: Path) -> Iterator[str]:
         yield from (os.path.join(root, name) for name in sorted(files) if _is_scan(name))
         if dicom_files(root):
             yield root
+
+
+def _by_case(images: list[Image], num_channels: int) -> list[Image]:
+    """Put the channel files of each case together, in nnU-Net's naming, where none is missing."""
+    files = {image for image in images if isinstance(image, str)}
+    grouped: list[Image] = []
+    for image in images:
+        found = re.fullmatch(r"(.+_)(\d{4})(\.[^/]+)", image) if isinstance(image, str) else None
+        channels = [f"{found[1]}{c:04d}{found[3]}" for c in range(num_channels)] if found else []
+        if not channels or not files.issuperset(channels):
+            grouped.append(image)
+        elif image == channels[0]:
+            grouped.append(channels)
+        elif image not in channels:
+            grouped.append(image)
+    return grouped
 
 
 def _is_scan(name: str) -> bool:

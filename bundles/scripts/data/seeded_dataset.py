@@ -21,7 +21,8 @@ class SeededDataset(CachedDataset):
     """Cases of which each draw takes one at random and augments it.
 
     A draw is `(step, position in the global batch)`. It decides case, crop and augmentation together with the seed,
-    whatever was drawn before, by which worker, and in how many processes.
+    whatever was drawn before, by which worker, and in how many processes. Where the crop seeks foreground, a case that
+    has none gives way to another one.
 
     Args:
         data: one dictionary per case, as the transforms take it.
@@ -51,12 +52,25 @@ class SeededDataset(CachedDataset):
         step, position = index if isinstance(index, tuple) else (0, index)
         rng = np.random.default_rng([self.seed, step, position])
         case, box, augmentation = (int(rng.integers(bound)) for bound in (len(self.data), 2**32, 2**32))
-        item = self.preprocessed(case) if self.crop is None else self.read(case, partial(self.crop, seed=box))
+        item = self.preprocessed(case) if self.crop is None else self._cropped(case, box, position)
         self.random_transform.set_random_state(seed=augmentation)
         item = self.random_transform(item)
         # some of MONAI's croppers answer with a list, here of one
         item = item[0] if isinstance(item, list) else item
         return {**item, "step": step, "position": position}
+
+    def _cropped(self, case: int, box: int, position: int) -> dict[str, Any]:
+        assert self.crop is not None
+        if self.crop.seeks_foreground(position):
+            # by the box's seed, so that the draws of all others stay what they are
+            others = np.random.default_rng(box).permutation(len(self.data)).tolist()
+            for index in dict.fromkeys([case, *others]):
+                item = self.read(index, partial(self.crop, seed=box, seek=True))
+                if item is not None:
+                    return item
+        item = self.read(case, partial(self.crop, seed=box))
+        assert item is not None
+        return item
 
 
 class StepSampler(DistributedSampler):

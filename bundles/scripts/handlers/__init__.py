@@ -6,9 +6,10 @@ from .classification import ClassificationReport, SaveProbabilities
 from .gradients import ClipGradients
 from .occlusion import OcclusionOverlays
 from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
+from .save_segmentations import SaveDicomSegmentations, SaveSegmentations, SaveVolumes
 from .schedule import PhasedSchedule
 from .seeding import SeedSteps
-from .segmentation import SaveSegmentations, SegmentationReport
+from .segmentation import SegmentationReport
 from .training_checkpoint import TrainingCheckpoint
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "PhasedSchedule",
     "ReconstructionPictures",
     "ReconstructionReport",
+    "SaveDicomSegmentations",
     "SaveProbabilities",
     "SaveReconstructions",
     "SaveSegmentations",
+    "SaveVolumes",
     "SeedSteps",
     "SegmentationReport",
     "TrainingCheckpoint",

@@ -18,11 +18,12 @@ from ..checkpoints import Plan, load_state, read_checkpoint
 from ..errors import InputError, check_flags
 from ..files import save_tensors, write_atomically
 
-BEST, FINAL, LAST = "model.pt", "model_final.pt", "last.pt"
+# MONAI Label serves the file with the shortest name, which has to be the best model
+BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
 
 
 class TrainingCheckpoint:
-    """Write `model.pt` (best by validation), `model_final.pt` and `last.pt`, and resume from the latter.
+    """Write `model.pt` (best by validation), `model_final.pt` and `training_state.pt`, and resume from the latter.
 
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten.
@@ -34,8 +35,8 @@ class TrainingCheckpoint:
         evaluator: the validation, whose best metric decides.
         plan: settings to keep beside the weights.
         settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
-        resume: go on from `last.pt` where there is one.
-        interval: epochs between two writings of `last.pt`.
+        resume: go on from `training_state.pt` where there is one.
+        interval: epochs between two writings of `training_state.pt`.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from ..errors import check_flags
 from .patches import patchify, unpatchify
 
 
@@ -35,16 +36,20 @@ class VoxelTargets:
 class CellNormalizedTargets:
     """Each cell minus its mean, over its standard deviation ("norm pix" of He et al., Sec. 4.1; SelfMedMAE, Sec. 3).
 
-    Mean and biased variance are those of the whole cell, of all its channels jointly.
+    Mean and variance are those of the whole cell, of all its channels jointly.
 
     Args:
         cell_size: voxels per cell and axis.
         eps: added to the variance.
+        unbiased: divide the variance by one less than the number of voxels, as the code of He et al. does; SelfMedMAE's
+            does not.
     """
 
-    def __init__(self, cell_size: Sequence[int], eps: float = 1e-6) -> None:
+    def __init__(self, cell_size: Sequence[int], eps: float = 1e-6, unbiased: bool = False) -> None:
+        check_flags(unbiased=unbiased)
         self.cell_size = tuple(cell_size)
         self.eps = eps
+        self.unbiased = unbiased
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the normalised image (B, C, *size); cells must tile it."""
@@ -63,5 +68,5 @@ class CellNormalizedTargets:
     def _cells(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the cells (B, n, voxels * C), and the mean and deviation (B, n, 1) of each."""
         cells = patchify(image.to(torch.promote_types(image.dtype, torch.float32)), self.cell_size)
-        variance, mean = torch.var_mean(cells, dim=2, correction=0, keepdim=True)
+        variance, mean = torch.var_mean(cells, dim=2, correction=int(self.unbiased), keepdim=True)
         return cells, mean, (variance + self.eps).sqrt()

@@ -3,20 +3,24 @@
 from .crop import is_body, is_nonzero
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
+from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
 from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
 from .resized_crop import RandResizedCropd
+from .select_channels import SelectChannelsd
 
 __all__ = [
     "ForegroundVoxelsd",
     "InvertedLabelsd",
+    "LabelGuidedVoxelsd",
     "LoadXrayd",
     "PadEndd",
     "RandResizedCropd",
     "RegionTargetsd",
     "Resampled",
+    "SelectChannelsd",
     "is_body",
     "is_nonzero",
 ]

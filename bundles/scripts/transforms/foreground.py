@@ -37,4 +37,9 @@ class ForegroundVoxelsd(MapTransform):
 
     def _sample(self, found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         chosen = np.random.default_rng(0).permutation(found)
-        return np.stack(np.unravel_index(np.resize(chosen, self.count), shape), axis=1).astype(np.int32)
+        return repeated(np.stack(np.unravel_index(chosen[: self.count], shape), axis=1), self.count)
+
+
+def repeated(voxels: np.ndarray, count: int) -> np.ndarray:
+    """Return the first `count` of some coordinates (n, 3); of fewer all, repeated."""
+    return voxels[np.arange(count) % len(voxels)].astype(np.int32)

@@ -1,7 +1,9 @@
 """The whole network: published sizes, an independent one, what it refuses, precision, export."""
 
+import onnxruntime
 import pytest
 import torch
+from monai.networks.utils import convert_to_onnx
 
 from scripts.checkpoints.nnformer_keys import to_official
 from scripts.errors import InputError
@@ -116,11 +118,25 @@ def test_mixed_precision_is_close_to_float32(device, dtype):
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_a_trace_at_a_fixed_patch_takes_any_batch(tmp_path):
-    net = small().eval()
-    torch.jit.trace(net, torch.randn(1, 1, 16, 16, 16)).save(tmp_path / "model.ts")
-    image = torch.randn(2, 1, 16, 16, 16)
+@pytest.mark.parametrize(("settings", "size"), [({}, (16, 16, 16)), (ODD, (6, 16, 16))], ids=["even", "odd"])
+def test_a_trace_at_a_fixed_patch_takes_any_batch(tmp_path, settings, size):
+    net = small(**settings).eval()
+    torch.jit.trace(net, torch.randn(1, 1, *size)).save(tmp_path / "model.ts")
+    image = torch.randn(2, 1, *size)
     assert (torch.jit.load(tmp_path / "model.ts")(image) - net(image)).abs().max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_at_a_fixed_patch_gives_the_same(tmp_path):
+    """Export as `monai.bundle onnx_export` does, run by onnxruntime; windows are shifted, padded and global."""
+    net = small(num_heads=(1, 2), depths=(2, 1), windows=(3, 4), down_strides=(2,), deep_supervision=True).eval()
+    convert_to_onnx(net, [torch.randn(1, 1, 16, 16, 16)], filename=tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    image = torch.randn(1, 1, 16, 16, 16)
+    (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    with torch.no_grad():
+        assert abs(found - net(image).numpy()).max() < 1e-5
 
 
 @pytest.mark.slow

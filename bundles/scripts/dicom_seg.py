@@ -1,0 +1,135 @@
+"""Segmentations as DICOM-SEG objects that refer to the series they were made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data.dicom_slices import read_slices
+from .errors import InputError
+from .files import write_atomically
+
+# category, type, modifier of a structure to SNOMED CT code and meaning
+Codes = Mapping[str, Mapping[str, Sequence[str]]]
+
+CATEGORY = ("91723000", "Anatomical Structure")
+TYPE = ("85756007", "Tissue")
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def save_dicom_seg(
+    labels: np.ndarray,
+    affine: np.ndarray,
+    series: str,
+    path: str | Path,
+    structures: Mapping[str, int],
+    codes: Codes,
+    algorithm: tuple[str, str],
+) -> None:
+    """Write a label map as binary segments on the planes of its source series.
+
+    Args:
+        labels: label ids (D, H, W) on the grid of the series, axes in any order.
+        affine: their RAS affine in mm.
+        series: folder of the series.
+        path: of the file to write.
+        structures: label id of each structure, one segment each.
+        codes: by structure SNOMED CT code and meaning of its `category`, `type` and `modifier` (such as a side);
+            what is not there is called tissue, an anatomical structure.
+        algorithm: name and version of what segmented.
+
+    Raises:
+        InputError: if the source is not a DICOM series, or lacks what a DICOM-SEG must repeat of it.
+    """
+    # seconds of imports that other runs do without
+    import highdicom as hd
+
+    if not os.path.isdir(series):
+        raise InputError(
+            f"a DICOM-SEG refers to its source series, which {series} is not: give the folder of a series, or take the "
+            "NIfTI"
+        )
+    slices = read_slices(series)
+    volume = hd.Volume(
+        _numbered(labels, structures),
+        RAS_TO_LPS @ affine,
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=slices[0].get("FrameOfReferenceUID"),
+    )
+    try:
+        segmentation = hd.seg.Segmentation(
+            source_images=slices,
+            pixel_array=volume.match_geometry(_geometry(slices), tol=1e-3),
+            segmentation_type="BINARY",
+            segment_descriptions=[
+                _description(number, name, codes.get(name, {}), algorithm)
+                for number, name in enumerate(structures, start=1)
+            ],
+            series_instance_uid=hd.UID(),
+            series_number=1000,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="MAE bundles",
+            manufacturer_model_name=algorithm[0],
+            software_versions=algorithm[1],
+            device_serial_number="0",
+            content_label="SEGMENTATION",
+            series_description=f"{algorithm[0]}, research only"[:64],
+        )
+    except (AttributeError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{series} gives no DICOM-SEG ({error}): repair its headers, or take the NIfTI") from error
+    write_atomically(path, segmentation.save_as)
+
+
+def _numbered(labels: np.ndarray, structures: Mapping[str, int]) -> np.ndarray:
+    """Number the structures 1, 2, ... in their order, as segments must be."""
+    numbers = np.zeros(256, np.uint8)
+    numbers[list(structures.values())] = np.arange(1, len(structures) + 1)
+    return numbers[labels]
+
+
+def _geometry(slices: Sequence[Any]) -> Any:
+    """Return the grid of sorted slices."""
+    import highdicom as hd
+
+    first, last = (np.array(one.ImagePositionPatient, dtype=float) for one in (slices[0], slices[-1]))
+    return hd.VolumeGeometry.from_attributes(
+        image_position=last,  # highdicom counts against the normal
+        image_orientation=slices[0].ImageOrientationPatient,
+        pixel_spacing=slices[0].PixelSpacing,
+        spacing_between_slices=np.linalg.norm(last - first) / (len(slices) - 1) if len(slices) > 1 else 1.0,
+        rows=slices[0].Rows,
+        columns=slices[0].Columns,
+        number_of_frames=len(slices),
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=slices[0].get("FrameOfReferenceUID"),
+    )
+
+
+def _description(number: int, name: str, codes: Mapping[str, Sequence[str]], algorithm: tuple[str, str]) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes as dictionary
+
+    def concept(kind: str, otherwise: Sequence[str]) -> Any:
+        value, meaning = codes.get(kind, otherwise)
+        return hd.sr.CodedConcept(value, "SCT", meaning)
+
+    description = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=concept("category", CATEGORY),
+        segmented_property_type=concept("type", TYPE),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=algorithm[0], version=algorithm[1], family=dictionary.DCM.ArtificialIntelligence
+        ),
+    )
+    if "modifier" in codes:
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
+            concept("modifier", TYPE)
+        ]
+    return description

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from scripts.data import find_scans, pretraining_scans
+from scripts.errors import InputError
+
+
+@pytest.fixture
+def dataset(tmp_path, write_nifti):
+    """A labelled dataset of two cases in MSD layout, and a third scan that nobody labelled."""
+    for case in ("a", "b"):
+        for folder in ("imagesTr", "labelsTr"):
+            write_nifti(tmp_path / folder / f"{case}.nii.gz")
+    write_nifti(tmp_path / "imagesTr" / "c.nii.gz")
+    pairs = [{"image": f"./imagesTr/{case}.nii.gz", "label": f"./labelsTr/{case}.nii.gz"} for case in "ba"]
+    content = {"labels": {"0": "background", "1": "x"}, "modality": {"0": "MRI"}, "training": pairs}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_labels_are_named_only_where_they_are_asked_for(dataset):
+    assert pretraining_scans(dataset) == find_scans(dataset) and "label" not in pretraining_scans(dataset)[0]
+    cases = pretraining_scans(dataset, label_crops=True)
+    assert [case["case"] for case in cases] == ["a", "b"]
+    assert cases[0]["label"] == str(dataset / "labelsTr" / "a.nii.gz")
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_data_list_may_name_labels_too(dataset, bare):
+    pairs = json.loads((dataset / "dataset.json").read_text())["training"][:1]
+    (dataset / "list.json").write_text(json.dumps(pairs if bare else {"training": pairs}))
+    (case,) = pretraining_scans(dataset / "list.json", label_crops=True)
+    assert case == {key: str(dataset / f"{key}sTr" / "b.nii.gz") for key in ("image", "label")} | {"case": "b"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "labelsTr" / "b.nii.gz").unlink(), "b.nii.gz is missing: add it or leave it out"),
+        (lambda root: (root / "dataset.json").unlink(), "has no dataset.json"),
+        (
+            lambda root: (root / "dataset.json").write_text('{"labels": {}, "modality": {}}'),
+            'lacks a proper "training"',
+        ),
+    ],
+)
+def test_scans_without_labels_are_refused(dataset, spoil, message):
+    spoil(dataset)
+    with pytest.raises(InputError, match=message):
+        pretraining_scans(dataset, label_crops=True)
+
+
+def test_mistakes_are_named(dataset):
+    with pytest.raises(InputError, match="one labelled dataset"):
+        pretraining_scans([str(dataset)], label_crops=True)
+    with pytest.raises(InputError, match="does not exist"):
+        pretraining_scans(dataset / "none.json", label_crops=True)
+    with pytest.raises(InputError, match="label_crops"):
+        pretraining_scans(dataset, label_crops="yes")

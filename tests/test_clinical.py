@@ -1,0 +1,171 @@
+"""From a DICOM series to a DICOM segmentation and volumes, beside cases that fail."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import highdicom
+import itk
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import torch
+from pydicom.sr.codedict import codes as dictionary
+
+from scripts.data.dicom_slices import check_stack
+from scripts.dicom_seg import save_dicom_seg
+from scripts.errors import InputError
+from scripts.networks import ResEncUNet
+from tests.dicom_series import write_series
+from tests.warm_runs import run_warm
+from tools.render import ROOT, names_of, read_card
+
+BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
+TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def oblique() -> np.ndarray:
+    """A RAS affine: turned about two axes, 0.9 x 1.1 x 1.4 mm, and each slice below the one before."""
+    a, b = np.deg2rad(20), np.deg2rad(-12)
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    turn = turn @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-0.9, -1.1, -1.4])
+    affine[:3, 3] = (31, -17, 12)
+    return affine
+
+
+def scan(size: tuple[int, ...] = (27, 24, 18)) -> np.ndarray:
+    volume = np.random.default_rng(0).integers(-20, 20, size)
+    volume[6:20, 6:18, 4:14] += 100
+    volume[8:13, 8:13, 6:12] += 100
+    return volume.astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory):
+    """One run over a series, its NIfTI and NRRD twins, and three scans that cannot be segmented."""
+    folder = tmp_path_factory.mktemp("clinical")
+    series = write_series(folder / "in" / "series", scan(), oblique())
+    nib.save(nib.Nifti1Image(scan(), oblique()), folder / "in" / "nifti.nii.gz")
+    itk.imwrite(itk.imread(str(folder / "in" / "nifti.nii.gz")), str(folder / "in" / "nrrd.nrrd"))
+    nib.save(nib.Nifti1Image(np.full((20, 20, 20), np.nan), oblique()), folder / "in" / "nan.nii.gz")
+    (folder / "in" / "broken.nii.gz").write_text("no scan")
+    write_series(folder / "in" / "gap", scan(), oblique())
+    (folder / "in" / "gap" / "021.dcm").unlink()
+    torch.manual_seed(9)
+    network = ResEncUNet(1, 3, features=(4, 8), num_blocks=(1, 1), strides=(1, 2))
+    torch.save({"model": network.state_dict()}, folder / "model.pt")
+    knobs = {"bundle_root": BUNDLE, "dataset_dir": folder / "in", "output_dir": folder / "out"}
+    knobs |= {"checkpoint": folder / "model.pt", "output_format": "dicomseg"}
+    files = [str(BUNDLE / "configs" / f"{name}.json") for name in ("inference", "tiny")]
+    arguments = [text for key, value in knobs.items() for text in (f"--{key}", str(value))]
+    (folder / "cwd").mkdir()
+    finished = run_warm(["monai.bundle", "run", "--config_file", str(files), *arguments], folder / "cwd")
+    return finished, series, folder / "out"
+
+
+def on_grid(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and affine in the order of the closest axes of RAS, so that scans of any axis order compare."""
+    image = nib.as_closest_canonical(nib.load(path))
+    return np.asarray(image.dataobj), image.affine
+
+
+def test_every_form_of_a_scan_gives_the_same_segmentation(done) -> None:
+    _, _, out = done
+    labels, affine = on_grid(out / "series_seg.nii.gz")
+    assert {0, 1, 2} == set(np.unique(labels)) and labels.shape == (27, 24, 18)
+    for twin in ("nifti", "nrrd"):
+        others, other_affine = on_grid(out / f"{twin}_seg.nii.gz")
+        assert np.allclose(affine, other_affine, atol=1e-4) and np.array_equal(labels, others)
+    assert np.allclose(nib.load(out / "nifti_seg.nii.gz").affine, oblique(), atol=1e-5)
+
+
+def test_failed_cases_are_named_and_the_others_done(done) -> None:
+    finished, _, out = done
+    assert finished.returncode == 1 and "Traceback" not in finished.output
+    line = next(line for line in finished.output.splitlines() if line.startswith("error: "))
+    assert "5 of 6 cases failed, the others are done" in line and "case broken: " in line
+    assert "gap lie 1.40 to 2.80 mm apart: add missing ones" in finished.output
+    assert "case nan failed: 8000 voxels of the image are NaN" in finished.output
+    # these two are segmented, but have no series to refer to
+    assert "case nifti failed: a DICOM-SEG refers to its source series" in finished.output
+    written = {path.name for path in out.iterdir()}
+    masks = {f"{name}_seg.nii.gz" for name in ("series", "nifti", "nrrd")}
+    assert written == masks | {"series_seg.dcm", "volumes.csv"}
+
+
+def test_volumes_are_those_of_the_masks(done) -> None:
+    _, _, out = done
+    rows = list(csv.DictReader((out / "volumes.csv").open()))
+    assert [row["structure"] for row in rows if row["case"] == "series"] == ["anterior", "posterior"]
+    for row in rows:
+        image = nib.load(out / f"{row['case']}_seg.nii.gz")
+        voxels = np.sum(np.asarray(image.dataobj) == ["background", "anterior", "posterior"].index(row["structure"]))
+        assert float(row["volume_ml"]) == pytest.approx(voxels * 0.9 * 1.1 * 1.4 / 1000, abs=1e-4) and voxels > 0
+
+
+def test_the_dicom_segmentation_lies_where_the_mask_does(done) -> None:
+    _, series, out = done
+    segmentation = highdicom.seg.segread(out / "series_seg.dcm")
+    volume = segmentation.get_volume(combine_segments=True)
+    nifti = nib.load(out / "series_seg.nii.gz")
+    voxels = np.argwhere(volume.array > 0)
+    assert len(voxels) == np.count_nonzero(np.asarray(nifti.dataobj))
+    places = (TO_RAS @ volume.affine @ np.c_[voxels, np.ones(len(voxels))].T)[:3]
+    indices = (np.linalg.inv(nifti.affine) @ np.r_[places, np.ones((1, len(voxels)))])[:3].T
+    assert np.abs(indices - indices.round()).max() < 1e-2
+    assert np.array_equal(
+        np.asarray(nifti.dataobj)[tuple(indices.round().astype(int).T)], volume.array[tuple(voxels.T)]
+    )
+
+
+def test_the_dicom_segmentation_names_its_source_and_its_segments(done) -> None:
+    _, series, out = done
+    segmentation = highdicom.seg.segread(out / "series_seg.dcm")
+    slices = [pydicom.dcmread(file, stop_before_pixels=True) for file in Path(series).iterdir()]
+    assert {uids[2] for uids in segmentation.get_source_image_uids()} == {one.SOPInstanceUID for one in slices}
+    assert segmentation.StudyInstanceUID == slices[0].StudyInstanceUID and segmentation.PatientID == "p1"
+    assert segmentation.FrameOfReferenceUID == slices[0].FrameOfReferenceUID
+    anterior = segmentation.get_segment_description(1)
+    assert anterior.segment_label == "anterior" and anterior.segmented_property_type == dictionary.SCT.Hippocampus
+    modifier = anterior.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence[0]
+    assert modifier.CodeMeaning == "Anterior"
+
+
+def test_structures_without_codes_are_tissue(tmp_path: Path) -> None:
+    series = write_series(tmp_path / "series", scan(), oblique())
+    save_dicom_seg(
+        np.where(scan() > 50, 7, 0), oblique(), series, tmp_path / "a.dcm", {"lump": 7}, {}, ("Some bundle", "1.0.0")
+    )
+    segmentation = highdicom.seg.segread(tmp_path / "a.dcm")
+    lump = segmentation.get_segment_description(1)
+    assert lump.segment_label == "lump" and lump.segmented_property_type == dictionary.SCT.Tissue
+    assert segmentation.get_volume(combine_segments=True).array.sum() == (scan() > 50).sum()
+    for file in Path(series).iterdir():
+        one = pydicom.dcmread(file)
+        del one.FrameOfReferenceUID
+        one.save_as(file)
+    with pytest.raises(InputError, match="gives no DICOM-SEG .*Frame Of Reference UID"):
+        save_dicom_seg(scan(), oblique(), series, tmp_path / "b.dcm", {"lump": 7}, {}, ("Some bundle", "1.0.0"))
+
+
+def test_irregular_stacks_are_told(tmp_path: Path) -> None:
+    check_stack(write_series(tmp_path / "good", scan(), oblique()))
+    tilted = oblique()
+    tilted[:3, 2] += 0.4 * tilted[:3, 1]
+    with pytest.raises(InputError, match="gantry tilt"):
+        check_stack(write_series(tmp_path / "tilted", scan(), tilted))
+
+
+def test_the_codes_of_the_cards_are_in_dicoms_dictionary() -> None:
+    known = {(code.value, code.meaning) for code in map(dictionary.SCT.__getattr__, dictionary.SCT.dir())}
+    stated = 0
+    for card in (read_card(name, ROOT) for name in names_of(ROOT)):
+        for label, code in card["dataset"].get("codes", {}).items():
+            assert label in card["dataset"]["labels"] and {"type"} <= set(code) <= {"category", "type", "modifier"}
+            assert {tuple(value) for value in code.values()} <= known, (card["name"], label)
+            stated += 1
+    assert stated > 20

@@ -1,0 +1,105 @@
+"""The whole command, in process, and the bundle that it leaves."""
+
+import json
+import shlex
+
+import nibabel as nib
+import pytest
+import torch
+from monai.bundle import ConfigParser, verify_metadata
+
+from scripts.errors import InputError
+from scripts.networks import ResEncUNet
+from tests.tools.new_bundle.folders import image, label, write_bids, write_nnunet, write_plain
+from tools.new_bundle.__main__ import main
+from tools.render import ROOT, render_card
+
+pytestmark = pytest.mark.slow
+SMALL = {"memory": "350MB"}
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A bundle for six cases in plain folders, and what was printed."""
+    folder = tmp_path_factory.mktemp("made")
+    data = write_plain(folder / "data", 12, ct=True)
+    before = files(data)
+    main("my_organ", str(data), target=str(folder / "bundles"), **SMALL)
+    assert files(data) == before
+    return folder / "bundles" / "my_organ"
+
+
+def test_it_is_what_its_card_says_and_passes_the_static_checks(made):
+    card = json.loads((made / "card.json").read_text())
+    assert {path: (made / path).read_text() for path in render_card(card)} == render_card(card)
+    verify_metadata(meta_file=str(made / "configs/metadata.json"), filepath=str(ROOT / "tools/meta_schema.json"))
+    train, inference = (json.loads((made / f"configs/{name}.json").read_text()) for name in ("train", "inference"))
+    assert train["channels"] == inference["channels"] == ["CT"]
+    assert train["labels"] == {"background": 0, "label 1": 1, "label 2": 2} and train["spacing"] == [1, 1, 2]
+    assert train["network_def"]["out_channels"] == 3 and inference["intensity"]["_target_"] == "ScaleIntensityRanged"
+    for overlay in ("evaluate", "multi_gpu_train", "unetr", "nnformer"):
+        ConfigParser.load_config_files([made / "configs/train.json", made / f"configs/{overlay}.json"])
+    texts = [path.read_text() for folder in ("configs", "docs") for path in (made / folder).iterdir()]
+    assert not any(str(made.parent.parent) in text for text in texts)
+    assert (made / "scripts" / "networks").is_dir() and not list(made.parent.glob(".*"))
+
+
+def test_it_trains_evaluates_and_segments(made, run_bundle, tmp_path):
+    short = {"max_epochs": 1, "steps_per_epoch": 2, "val_interval": 1, "num_workers": 0}
+    run_bundle(made, ["train"], output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
+    checkpoint = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    assert checkpoint["plan"]["spacing"] == [1.0, 1.0, 2.0]
+    assert checkpoint["plan"]["normalization"].startswith("HU from ")
+    evaluation = {"ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "scores", "num_workers": 0}
+    run_bundle(made, ["train", "evaluate"], **evaluation)
+    assert json.loads((tmp_path / "scores" / "metrics.json").read_text())["part"] == "test"
+    scan = image(made.parents[1] / "data")
+    inference = {"dataset_dir": scan, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "masks"}
+    run_bundle(made, ["inference"], **inference)
+    assert nib.load(tmp_path / "masks" / "c1_seg.nii.gz").shape == nib.load(scan).shape
+
+
+def test_the_commands_printed_are_three_and_a_dataset_json_needs_no_second(tmp_path, capsys):
+    data = write_nnunet(tmp_path / "data", 8)
+    main("organ", str(data), target=str(tmp_path), **SMALL)
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if "monai.bundle run" in line]
+    assert len(commands) == 3 and str(data) in commands[0] and str(data) in commands[1]
+    assert not (tmp_path / "organ" / "data" / "dataset.json").exists()
+    card = json.loads((tmp_path / "organ" / "card.json").read_text())
+    assert card["dataset"]["labels"] == {"background": 0, "one": 1, "two": 2}
+
+
+def test_a_pretrained_model_decides_and_several_channels_are_taken(tmp_path):
+    network = ResEncUNet(1, 1, (4, 8), (1, 1), (1, 2))
+    plan = {"network": network.settings, "spacing": [1.0, 1.0, 1.5], "patch_size": [16, 16, 16]}
+    plan["normalization"] = "z-score of the image, each channel"
+    torch.save({"model": network.state_dict(), "plan": plan}, tmp_path / "model.pt")
+    data = write_bids(tmp_path / "data", 8)
+    main("organ", str(data), pretrained=str(tmp_path / "model.pt"), target=str(tmp_path), channels=["T1w", "FLAIR"])
+    train = json.loads((tmp_path / "organ" / "configs" / "train.json").read_text())
+    assert train["network_def"]["features"] == [4, 8] and train["network_def"]["in_channels"] == 2
+    assert train["spacing"] == [1.0, 1.0, 1.5] and train["channels"] == ["T1w", "FLAIR"]
+    assert train["patient_pattern"] == "^(sub-[^_]+)"
+
+
+def test_errors_stop_it_and_cases_can_be_left_out(tmp_path, capsys):
+    data = write_plain(tmp_path / "data", 8)
+    label(data, 3).unlink()
+    with pytest.raises(InputError, match="1 errors, listed above .* or give --leave_out True"):
+        main("organ", str(data), target=str(tmp_path), **SMALL)
+    assert "missing partner" in capsys.readouterr().out and not (tmp_path / "organ").exists()
+    main("organ", str(data), target=str(tmp_path), leave_out=True, **SMALL)
+    content = json.loads((tmp_path / "organ" / "data" / "dataset.json").read_text())
+    assert len(content["training"]) == 7 and not any("c3" in case["image"] for case in content["training"])
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "organ").mkdir()
+    with pytest.raises(InputError, match="exists and is not overwritten"):
+        main("organ", str(tmp_path), target=str(tmp_path))
+    with pytest.raises(InputError, match="give letters, digits and _"):
+        main("my/organ", str(tmp_path), target=str(tmp_path))

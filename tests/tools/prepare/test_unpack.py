@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from scripts.errors import InputError
+from tools.prepare.unpack import unpack
+
+
+def tar(path, names):
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"scan"))
+    return path
+
+
+def test_unpacks_once(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("deep/scan.nii", "scan")
+    for path in (tmp_path / "a.zip", tar(tmp_path / "b.tar", ["deep/scan.nii"])):
+        folder = unpack(path)
+        assert (folder / "deep" / "scan.nii").read_bytes() == b"scan"
+        (folder / "deep" / "scan.nii").write_bytes(b"kept")
+        assert (unpack(path) / "deep" / "scan.nii").read_bytes() == b"kept"
+
+
+def test_nothing_is_written_outside_and_nothing_half(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        unpack(tar(tmp_path / "in" / "c.tar", ["good", "../evil"]))
+    assert not (tmp_path / "evil").exists() and not (tmp_path / "in" / "c").exists()
+    broken = tar(tmp_path / "in" / "d.tar", ["good"])
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        unpack(broken)
+    assert not (tmp_path / "in" / "d").exists()

@@ -1,0 +1,64 @@
+"""What a card need not say, because its template says it for all."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from monai.bundle.utils import merge_kv
+
+
+def completed(card: dict[str, Any], template: Path) -> dict[str, Any]:
+    """Lay a card over what its template has for every card.
+
+    - `presets/<network>.json` has presets for the default network, each with its `purpose` and `overlay`. A card takes
+      those that it names and lays its own ids over them.
+    - `docs.json` has texts of the model card. References, where the card has none, are the template's and the data's.
+
+    Args:
+        card: a bundle's card.
+        template: its template's folder.
+
+    Returns:
+        The card with whole presets and docs.
+    """
+    known = _read(template / "presets" / f"{card.get('network')}.json")
+    presets = {
+        name: chained(known[name]["overlay"], own) if name in known else own
+        for name, own in card.get("presets", {}).items()
+    }
+    purposes = {name: known[name]["purpose"] for name in presets if name in known}
+    common = _read(template / "docs.json")
+    docs = common | card["docs"]
+    docs["presets"] = purposes | docs.get("presets", {})
+    if "references" in common and "references" not in card["docs"]:
+        docs["references"] = [*common["references"], card["dataset"]["reference"]]
+    return card | {"presets": presets, "docs": docs}
+
+
+def chained(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Join two overlays into one that does what applying them one after the other does.
+
+    Args:
+        first: overlay of a template.
+        second: overlay of a card, the stronger one.
+
+    Returns:
+        The joined overlay; its keys stay ids, since they are resolved when the bundle runs.
+    """
+    joined = copy.deepcopy(first)
+    for key, value in copy.deepcopy(second).items():
+        if key.startswith("+") and key in joined:
+            merge_kv(joined, f"+{key}", value)  # both extend the same id: extend by the one, then by the other
+        else:
+            # to the end, where it also wins over ids below the same one
+            joined.pop(key, None)
+            joined[key] = value
+    return joined
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content

@@ -1,0 +1,49 @@
+"""How intensities are normalised: in words, as a checkpoint keeps them, and as the component that does it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .fingerprint import Fingerprint
+
+Z_SCORE = "z-score of the image, each channel"
+Z_SCORE_NONZERO = "z-score of the non-zero voxels, each channel"
+WINDOW = re.compile(r"(?:HU from )?(-?[\d.]+) to (-?[\d.]+)(?: HU)? to (?:the range )?0 to 1.*")
+FILLED = 0.75  # nnU-Net: where a box around the non-zero voxels is smaller, the zeros are no measured values
+
+
+def chosen(channels: list[str], data: Fingerprint) -> str:
+    """Choose by nnU-Net's rules: CT is clipped to the percentiles 0.5 and 99.5 of what is labelled, all else z-scored.
+
+    Args:
+        channels: their names; a CT is recognised by its name, and unnamed channels by their values.
+        data: the dataset.
+
+    Returns:
+        The normalisation in words.
+    """
+    if all(is_ct(name, data.channels[number].hounsfield) for number, name in enumerate(channels)):
+        low, high = (round(f(getattr(c, key) for c in data.channels)) for f, key in ((min, "low"), (max, "high")))
+        if low < high:
+            return f"HU from {low} to {high} to the range 0 to 1"
+    return Z_SCORE_NONZERO if data.filled < FILLED else Z_SCORE
+
+
+def is_ct(name: str, hounsfield: bool) -> bool:
+    """Tell a CT by the channel's name; `scan` and the like leave it to the values."""
+    if re.fullmatch(r"(channel|scan|image)( ?\d+)?", name, re.IGNORECASE):
+        return hounsfield
+    return bool(re.search(r"(?<![a-z])ct(?![a-z])", name.lower()))
+
+
+def component(words: str) -> dict[str, Any] | None:
+    """Return the component of a normalisation in words, None where they are not known."""
+    if found := WINDOW.fullmatch(words):
+        low, high = (int(float(text)) if float(text).is_integer() else float(text) for text in found.groups())
+        limits = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0, "clip": True}
+        return {"_target_": "ScaleIntensityRanged", "keys": "image", **limits}
+    if not words.startswith("z-score"):
+        return None
+    nonzero = {"nonzero": True} if "non-zero voxels" in words else {}
+    return {"_target_": "NormalizeIntensityd", "keys": "image", **nonzero, "channel_wise": True}

@@ -1,0 +1,65 @@
+"""Prepare a public dataset for its bundle; without arguments, list the datasets.
+
+python -m tools.prepare hippocampus --source downloads --target data/hippocampus --download
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import fire
+
+from scripts.errors import InputError, check_flags, plain_errors
+
+from .cards import dataset_module, dataset_section, downloads
+from .download import fetch
+from .listing import list_datasets
+from .prepare import prepare
+from .unpack import unpack
+
+
+def run(dataset: str = "", source: str = "", target: str = "", download: bool = False, **options: Any) -> None:
+    """Turn a release into one common form (nnU-Net raw) that the dataset's bundle reads.
+
+    Args:
+        dataset: its name; "" to list all.
+        source: the release's folder, which is only read; with --download the folder to download to.
+        target: folder for the prepared dataset; the same command goes on with an interrupted one.
+        download: fetch the release first, where that needs no login.
+        options: switches of some datasets, such as --trust_headers of ms_flair.
+
+    Raises:
+        InputError: something only the user can put right.
+    """
+    if not dataset:
+        print(list_datasets())
+        return
+    check_flags(download=download)
+    module = dataset_module(str(dataset))
+    if source in ("", True) or target in ("", True):
+        raise InputError("give the release's folder as --source and the folder to write as --target")
+    if download:
+        if not downloads(module):
+            card = dataset_section(dataset)
+            raise InputError(f"{card['name']} cannot be downloaded without you: {card.get('access', card['licence'])}")
+        for wanted in downloads(module):
+            unpack(fetch(wanted, Path(str(source))))
+    prepare(str(dataset), Path(str(source)), Path(str(target)), **options)
+
+
+def main() -> None:
+    """Run the command line; a stop by the user or the system leaves what is finished on record."""
+    plain_errors()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        fire.Fire(run)
+    except KeyboardInterrupt:
+        print("\nstopped: the same command continues from here", file=sys.stderr, flush=True)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
