@@ -6,7 +6,7 @@ PyTorch's profiler on one pass after a warm-up: the operators that took most, ea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def main(
     """
     image, masks = example(size, cell_size, batch_size, [ratio], device)
     net = network(width, cell_size, False).to(device)
-    passes = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
+    passes: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
     report: dict[str, Any] = {"size": size, "width": width, "ratio": ratio, "threads": torch.get_num_threads()}
     for part in parts:
         for execution in executions:
@@ -58,7 +58,7 @@ def main(
     print(json.dumps(report, indent=4))
 
 
-def operators(run: partial[None], device: str, top: int) -> dict[str, Any]:
+def operators(run: Callable[[], None], device: str, top: int) -> dict[str, Any]:
     """Return the seconds of a pass and each operator's share of them."""
     cuda = device.startswith("cuda")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
