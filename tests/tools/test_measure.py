@@ -29,14 +29,17 @@ def test_the_estimate_grows_with_the_batch_and_knows_the_published_size(capsys):
     assert one["weights_gradients_moments_gib"] == pytest.approx(one["parameters"] * 12 / 2**30, abs=0.01)
 
 
-@pytest.mark.parametrize("bundle", ["spark3d_pretrain", "vit_mae_pretrain", "nnformer_mae_pretrain"])
-def test_the_estimate_knows_that_hidden_cells_are_not_held(capsys, bundle):
-    options = {"preset": "compact", "estimate": True, "memory": "4GB", "batch_size": 8}
+@pytest.mark.parametrize(
+    ("bundle", "preset"),
+    [("spark3d_pretrain", "compact"), ("vit_mae_pretrain", "compact"), ("nnformer_mae_pretrain", "")],
+)
+def test_the_estimate_knows_that_hidden_cells_are_not_held(capsys, bundle, preset):
+    options = {"preset": preset, "estimate": True, "memory": "40GB", "batch_size": 8}
     most, some, few = (report(capsys, bundle, **options, mask_ratio=r) for r in (0.25, [0.6, 0.9], 0.9))
     assert most["activations_gib"] > some["activations_gib"] > few["activations_gib"] > 0
     assert most["largest_batch"] < few["largest_batch"]
     options["batch_size"] = few["largest_batch"]
-    assert report(capsys, bundle, **options, mask_ratio=0.9)["peak_memory_gib"] <= 4e9 / 2**30
+    assert report(capsys, bundle, **options, mask_ratio=0.9)["peak_memory_gib"] <= 40e9 / 2**30
 
 
 def test_the_estimate_holds_what_a_step_on_values_holds():
