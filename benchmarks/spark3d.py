@@ -30,6 +30,7 @@ from scripts.networks.sparse import encode_visible
 from scripts.pretraining.masks import cell_grid, draw_mask
 
 from .pairs import against, alternate
+from .tables import execution_table
 
 RESENC_L = (32, 64, 128, 256, 320, 320)
 
@@ -96,7 +97,7 @@ def main(
         report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
         report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
     Path(output).write_text(json.dumps(report, indent=4) + "\n")
-    print(table(report))
+    print(execution_table(report))
 
 
 def network(width: float, cell_size: int, checkpointing: bool) -> Spark3D:
@@ -201,27 +202,6 @@ def peak_bytes(device: str, now: bool = False) -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     # of this program alone; getrusage starts from what its parent held
     return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
-
-
-def table(report: dict[str, Any]) -> str:
-    """Render the measurements as Markdown."""
-    lines = ["| | hidden | dense | block-sparse | times less (range) |", "| --- | --- | --- | --- | --- |"]
-    for part in ("encoder", "step"):
-        for name, found in report.get(part, {}).items():
-            low, high = found["range"]
-            cells = [part, shown(name), f"{found['reference_seconds']} s", f"{found['seconds']} s"]
-            lines.append("| " + " | ".join([*cells, f"{found['times_faster']} ({low}-{high})"]) + " |")
-    peaks = report.get("peak_memory_mib", {})
-    for name, peak in peaks.items():
-        if name != "dense":
-            cells = ["peak memory", shown(name), f"{peaks['dense']} MiB", f"{peak} MiB", f"{peaks['dense'] / peak:.2f}"]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def shown(name: str) -> str:
-    """Return a ratio as per cent, the name of a peer as it is."""
-    return f"{float(name):.0%}" if name[0].isdigit() else name
 
 
 if __name__ == "__main__":

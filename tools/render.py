@@ -32,6 +32,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
+from benchmarks.tables import execution_table
 from scripts.errors import InputError, plain_errors
 from scripts.files import write_atomically
 
@@ -382,6 +383,7 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], network
             presets=list(card.get("presets", {})),
             networks=networks,
             metadata=configs["metadata"],
+            executions=executions_of(card, templates.parents[1]),
             inference=configs["inference"],
             train=configs.get("train"),
             knobs=knobs_of(configs.get("train", configs["evaluate"]), texts, f"card {card['name']}, train"),
@@ -390,6 +392,20 @@ def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], network
     except UndefinedError as error:
         raise InputError(f"card {card['name']}: docs/README.md needs more from the card: {error.message}") from error
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def executions_of(card: dict[str, Any], root: Path) -> str:
+    """Render what a file of `benchmarks.spark3d` says, so that measured numbers are not typed.
+
+    Args:
+        card: its `docs` may name the file as `executions`.
+        root: project folder.
+
+    Returns:
+        A Markdown table, empty without a file.
+    """
+    file = card["docs"].get("executions")
+    return execution_table(json.loads((root / file).read_text())) if file else ""
 
 
 def knobs_of(config: dict[str, Any], texts: dict[str, str], where: str) -> list[tuple[str, str, str]]:
