@@ -102,26 +102,28 @@ def plain_hippocampus(real_data, tmp_path):
         for path in sorted((real_data / "Task04_Hippocampus" / "labelsTr").glob("[!.]*.nii.gz"))[:12]:
             source = real_data / "Task04_Hippocampus" / folder / path.name
             (tmp_path / "plain" / kind / path.name).symlink_to(source)
-    return tmp_path / "plain", {"background": 0, "label 1": 1, "label 2": 2}, "MRI"
+    return tmp_path / "plain", None, "MRI"
 
 
 @pytest.fixture
-def plain_abdomen(abdomen, tmp_path):
-    """The slabs of the abdominal CT in plain folders."""
+def plain_abdomen(abdomen, tmp_path, card):
+    """The slabs of the abdominal CT in plain folders; one of the organs is not in them."""
     for kind, folder in (("images", "imagesTr"), ("labels", "labelsTr")):
         (tmp_path / "plain" / kind).mkdir(parents=True)
         for path in sorted((abdomen[0] / folder).iterdir()):
             (tmp_path / "plain" / kind / path.name.replace("_0000", "")).symlink_to(path)
-    return tmp_path / "plain", {"background": 0, **{f"label {n}": n for n in range(1, 14)}}, "CT"
+    return tmp_path / "plain", card("btcv_segmentation")["dataset"]["labels"], "CT"
 
 
 @pytest.mark.parametrize("data", ["plain_hippocampus", "plain_abdomen"])
 def test_a_new_bundle_for_plain_folders_trains_at_once(run_bundle, request, tmp_path, data):
     folder, labels, channel = request.getfixturevalue(data)
-    new_bundle("organ", str(folder), memory="500MB", target=str(tmp_path / "bundles"))
+    new_bundle("organ", str(folder), memory="500MB", target=str(tmp_path / "bundles"), labels=labels)
     bundle = tmp_path / "bundles" / "organ"
     train = json.loads((bundle / "configs" / "train.json").read_text())
-    assert train["labels"] == labels and train["channels"] == [channel]
+    assert train["labels"] == (labels or {"background": 0, "label 1": 1, "label 2": 2}) and train["channels"] == [
+        channel
+    ]
     short = {"max_epochs": 1, "steps_per_epoch": 3, "val_interval": 1, "num_workers": 0}
     run_bundle(bundle, ["train"], output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
     assert (tmp_path / "models" / "model_final.pt").is_file()
