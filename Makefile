@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release zoo-check label test-label clean
+.PHONY: setup lint types test demo render release label test-label zoo-check clean
 
 setup: .venv/installed
 
@@ -32,11 +32,6 @@ render: setup
 release: setup
 	$(BIN)/python -m tools.release
 
-# what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
-zoo-check: release
-	$(BIN)/python -m tools.zoo_check
-	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny
-
 label: .venv-label/installed
 
 .venv-label/installed: requirements-label.txt
@@ -47,6 +42,11 @@ label: .venv-label/installed
 
 test-label: label
 	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e
+
+# what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
+zoo-check: release
+	$(BIN)/python -m tools.zoo_check
+	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny
 
 clean:
 	rm -rf dist .mypy_cache .pytest_cache .ruff_cache

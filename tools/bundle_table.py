@@ -60,7 +60,8 @@ def _row(card: dict[str, Any], pretraining: Sequence[dict[str, Any]]) -> tuple[s
 def _modality(card: dict[str, Any]) -> str:
     stated = card.get("metadata", {}).get("network_data_format#inputs#image#modality")
     modality = stated or ("X-ray" if card["template"] == "classification" else "MRI")  # as the templates have it
-    channels = ", ".join(dict.fromkeys(card["dataset"]["channel_names"].values()))
+    names = sorted(card["dataset"]["channel_names"].items(), key=lambda item: int(item[0]))
+    channels = ", ".join(dict.fromkeys(name for _, name in names))
     return channels if modality in channels else f"{modality}: {channels}"
 
 

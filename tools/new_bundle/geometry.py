@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from scripts.geometry import nearest_multiple
+from scripts.networks.nnformer.geometry import triples
 
 ANISOTROPY = 3.0  # a spacing is coarse that exceeds the others by more
 MIN_EDGE = 4  # voxels of the coarsest feature map
@@ -67,9 +69,9 @@ def strides_of(patch: Sequence[int], spacing: Sequence[float], max_stages: int) 
     return strides
 
 
-def unit_of(strides: Sequence[Sequence[int]]) -> list[int]:
-    """Return the voxels per axis that a patch must be a multiple of."""
-    return [int(n) for n in np.prod(strides, axis=0)]
+def unit_of(strides: Sequence[int | Sequence[int]]) -> list[int]:
+    """Return the voxels per axis that a patch must be a multiple of; a stride is a number for all axes, or three."""
+    return [math.prod(axis) for axis in zip(*triples(strides), strict=True)]
 
 
 def shrinking(

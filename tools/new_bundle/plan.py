@@ -153,7 +153,7 @@ def _pretrained_stages(start: Pretrained, shape: list[int]) -> list[Stage]:
     else:
         arguments = {key.split("#")[1]: value for key, value in start.ids.items()}
         if start.network == "resenc":
-            unit = unit_of([s if isinstance(s, list) else [s] * 3 for s in arguments["strides"]])
+            unit = unit_of(arguments["strides"])
             if arguments["features"][-1] < LARGE["features"][-1]:
                 training = COMPACT_TRAINING | COMPACT_LENGTH
         else:

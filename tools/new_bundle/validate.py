@@ -59,5 +59,4 @@ def _small_patch(config: ConfigParser) -> list[int]:
     patch = list(config["patch_size"])
     if not config["network_def#_target_"].endswith("ResEncUNet"):
         return patch
-    strides = [stride if isinstance(stride, list) else [stride] * 3 for stride in config["network_def#strides"]]
-    return [min(side, 2 * unit) for side, unit in zip(patch, unit_of(strides), strict=True)]
+    return [min(side, 2 * unit) for side, unit in zip(patch, unit_of(config["network_def#strides"]), strict=True)]
