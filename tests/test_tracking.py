@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.handlers import MLFlowHandler
@@ -15,7 +17,7 @@ def test_mlflow_follows_every_training_and_its_validation() -> None:
     assert len(trained) > 8
     for name in trained:
         train = ConfigParser.load_config_file(ROOT / "bundles" / name / "configs" / "train.json")
-        parser = ConfigParser({**train, "save_execute_config": False})
+        parser = ConfigParser(copy.deepcopy(train) | {"save_execute_config": False})
         ConfigWorkflow.patch_bundle_tracking(parser, settings)
         # at the end, where several GPUs leave out what one of them is to do
         assert [parser[f"{part}#handlers"][-1]["_target_"] for part in ("train", "validate")] == ["MLFlowHandler"] * 2
