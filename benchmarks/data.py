@@ -1,7 +1,7 @@
 """Whether the data keep up: `python -m benchmarks.data --output data.json [--data folder] [--step_seconds 2.2]`.
 
 Crops from the cache against reading the scan's file, and patches per second of the pretraining bundle's whole data
-pipeline by number of workers. Scans are those of a folder, or two generated ones of 240^3 voxels.
+pipeline by number of workers. Scans are those of a folder, or generated ones.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(
     output: str,
     data: str = "",
     num_scans: int = 4,
+    scan_size: Sequence[int] = (240, 240, 240),
     crop_sizes: Sequence[int] = (160, 96),
     workers: Sequence[int] = (0, 1, 2),
     patch_size: int = 96,
@@ -40,6 +41,7 @@ def main(
     batches: int = 8,
     step_seconds: float | None = None,
     repeats: int = 7,
+    processor_time: bool = False,
 ) -> None:
     """Measure crops and pipeline, print and write JSON.
 
@@ -47,6 +49,7 @@ def main(
         output: file to write.
         data: folder of scans; generated ones where it is not given.
         num_scans: so many of them.
+        scan_size: voxels of generated scans.
         crop_sizes: sides of the crops, in voxels; a scan's shorter sides are filled with zeros.
         workers: numbers of loading processes.
         patch_size: side of the pipeline's patches, in voxels; its crops are larger by a quarter.
@@ -54,24 +57,27 @@ def main(
         batches: counted per number of workers, after two that are not.
         step_seconds: duration of a training step, to say what it needs.
         repeats: rounds that count.
+        processor_time: count processor seconds for the crops, for a machine that others use.
     """
     with tempfile.TemporaryDirectory() as folder:
-        scans = find_scans(data or generated(Path(folder) / "scans", min(num_scans, 2)))[:num_scans]
+        scans = find_scans(data or generated(Path(folder) / "scans", min(num_scans, 2), scan_size))[:num_scans]
         parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles/spark3d_pretrain/configs/train.json"))
         parser.update({"cache_dir": f"{folder}/cache", "patch_size": [patch_size] * 3, "batch_size": batch_size})
         parser.update({"train::dataset::data": scans, "steps_per_epoch": batches + 2})
         dataset: SeededDataset = parser.get_parsed_content("train::dataset")
         dataset.prepare()
         report: dict[str, Any] = {
-            "scans": [Path(scan["image"]).name for scan in scans] if data else f"{len(scans)} of 240^3, generated",
+            "scans": [Path(scan["image"]).name for scan in scans] if data else f"{len(scans)} generated",
+            "voxels": [list(nib.nifti1.load(scan["image"]).shape) for scan in scans],
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
             "repeats": repeats,
+            "clock": "processor" if processor_time else "wall",
             "megabytes": {
                 "files": round(sum(Path(scan["image"]).stat().st_size for scan in scans) / 1e6, 1),
                 "cache": round(sum(path.stat().st_size for path in Path(folder, "cache").iterdir()) / 1e6, 1),
             },
-            "crops": {size: crops(dataset, int(size), repeats) for size in crop_sizes},
+            "crops": {size: crops(dataset, int(size), repeats, processor_time) for size in crop_sizes},
             "patches_per_second": {k: patches_per_second(parser, int(k)) for k in workers},
         }
     if step_seconds:
@@ -88,7 +94,7 @@ def crop(item: dict[str, Any] | None) -> torch.Tensor:
     return image
 
 
-def crops(dataset: SeededDataset, size: int, repeats: int) -> dict[str, Any]:
+def crops(dataset: SeededDataset, size: int, repeats: int, processor: bool) -> dict[str, Any]:
     """Time a random crop of every scan from the cache against reading the file, with nibabel alone and as a bundle."""
     box = RandomBox((size,) * 3)
     turn = count()
@@ -107,7 +113,7 @@ def crops(dataset: SeededDataset, size: int, repeats: int) -> dict[str, Any]:
         return crop(box({"image": read_scan(dataset.data[index]["image"]).as_tensor()}, seed))
 
     runs: dict[str, Callable[[], object]] = {"cache": every(cached), "nibabel": every(nibabel), "monai": every(monai)}
-    seconds = alternate(runs, repeats, "cpu")
+    seconds = alternate(runs, repeats, "cpu", processor)
     each = {name: [value / len(dataset) for value in values] for name, values in seconds.items()}
     return {f"cache_against_{name}": against(each[name], each["cache"]) for name in ("nibabel", "monai")}
 
@@ -125,10 +131,12 @@ def patches_per_second(parser: ConfigParser, workers: int) -> float:
     return round(patches / (perf_counter() - began), 2)
 
 
-def generated(folder: Path, number: int) -> str:
-    """Write scans of 240^3: a noisy ellipsoid in air, which compress about as heads do."""
+def generated(folder: Path, number: int, size: Sequence[int]) -> str:
+    """Write scans: a noisy ellipsoid in air, which compress about as heads do."""
     folder.mkdir()
-    axes = np.meshgrid(*(np.linspace(-a, a, 240, dtype=np.float32) for a in (1.2, 1.1, 1.4)), indexing="ij")
+    axes = np.meshgrid(
+        *(np.linspace(-a, a, n, dtype=np.float32) for n, a in zip(size, (1.2, 1.1, 1.4), strict=True)), indexing="ij"
+    )
     inside = np.square(axes).sum(axis=0) < 1
     for index in range(number):
         noise = np.random.default_rng(index).normal(size=inside.shape).astype(np.float32)

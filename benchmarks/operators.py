@@ -6,7 +6,7 @@ PyTorch's profiler on one pass after a warm-up: the operators that took most, ea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def main(
     """
     image, masks = example(size, cell_size, batch_size, [ratio], device)
     net = network(width, cell_size, False).to(device)
-    passes = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
+    passes: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
     report: dict[str, Any] = {"size": size, "width": width, "ratio": ratio, "threads": torch.get_num_threads()}
     for part in parts:
         for execution in executions:

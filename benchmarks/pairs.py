@@ -10,25 +10,29 @@ from typing import Any
 import torch
 
 
-def alternate(runs: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:
+def alternate(
+    runs: dict[str, Callable[[], object]], repeats: int, device: str, processor: bool = False
+) -> dict[str, list[float]]:
     """Time each function once per round, so that whatever slows the machine down slows all of them.
 
     Args:
         runs: what to time, by name.
         repeats: rounds, after one that is not counted.
         device: waited for before and after each run.
+        processor: count the seconds that this process was computing, not those in which others were.
 
     Returns:
         Seconds of each round by name.
     """
+    clock = time.process_time if processor else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats + 1):
         for name, run in runs.items():
             wait(device)
-            began = time.perf_counter()
+            began = clock()
             run()
             wait(device)
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(clock() - began)
     return {name: values[1:] for name, values in seconds.items()}
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from scripts.losses import MaskedMSELoss
-from scripts.networks import NNFormer, NNFormerMAE, UNETR, ViTClassifier, ViTMAE
+from scripts.networks import NNFormer, NNFormerMAE, ResEncUNet, Spark3D, UNETR, ViTClassifier, ViTMAE
 
 OPTIONS = {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2}
 SIZE = (8, 8, 8)
@@ -24,6 +24,8 @@ NETWORKS = {
     "unetr": lambda: UNETR(1, 3, SIZE, feature_size=2, drop_path=0.0, **OPTIONS),
     "token": lambda: ViTClassifier(1, 5, SIZE, "token", drop_path=0.0, **OPTIONS),
     "mean": lambda: ViTClassifier(1, 5, SIZE, "mean", drop_path=0.0, **OPTIONS),
+    "spark3d_mae": lambda: Spark3D(ResEncUNet(1, 1, (4, 6, 8), (1, 2, 1), (1, 2, 2), weight_init="default")),
+    "spark3d_lean_mae": lambda: Spark3D(ResEncUNet(1, 1, (4, 6, 8), (1, 1, 1), (1, 2, 2)), decoder="lean"),
     "nnformer": lambda: nnformer(),
     "nnformer_supervised": lambda: nnformer(deep_supervision=True),
     "nnformer_sparse_mae": lambda: NNFormerMAE(nnformer(), "sparse", None, 12, 1, 2),

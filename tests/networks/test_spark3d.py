@@ -189,6 +189,18 @@ def test_cells_larger_than_the_bottleneck():
     assert net(image, mask).shape == image.shape
 
 
+def test_a_lean_decoder_trains_all_but_the_level_it_leaves_out():
+    full, net, (image, mask) = small(), small(decoder="lean"), batch()
+    prediction = net(image, mask)
+    assert prediction.shape == image.shape
+    prediction.square().sum().backward()
+    assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
+    untrained = {name for name, p in net.named_parameters() if not p.requires_grad}
+    assert {"mask_tokens.0", "network.decoder.stages.2.convs.0.conv.weight"} <= untrained
+    assert not any("encoder" in name or "stages.1" in name for name in untrained)
+    assert set(net.state_dict()) - set(full.state_dict()) == {"lean_head.weight", "lean_head.bias"}
+
+
 def test_published_parameter_counts():
     net = ResEncUNet(1, 1)
     assert sum(p.numel() for p in net.parameters()) == 102_348_965
@@ -245,6 +257,8 @@ def test_loss_equals_a_plain_loop_over_hidden_voxels():
         (lambda: small(sparse=False), "tokens"),
         (lambda: small(densify="false"), "write True or False"),
         (lambda: small(execution="sparse"), "'auto' and 'dense'"),
+        (lambda: small(decoder="light"), "'full' and 'lean'"),
+        (lambda: Spark3D(ResEncUNet(1, 1, (4, 8), (1, 1), (1, 2)), decoder="lean"), "three stages"),
         (lambda: Spark3D(ResEncUNet(1, 3, **SMALL)), "output channels"),
         (lambda: small()(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool)), "cells"),
         (lambda: ResEncUNet(1, 1, features=(4, 8), num_blocks=(1,), strides=(1, 2)), "one entry per stage"),

@@ -70,7 +70,7 @@ def open_entry(path: Path) -> dict[str, Any]:
             index = json.loads(archive.read(INDEX))
             offsets = {i.filename: _offset(file, i) for i in archive.infolist() if i.filename != INDEX}
         arrays = {
-            key: blosc2.open(str(path), mode="r", offset=offset, dparams={"nthreads": 1})
+            key: blosc2.open(str(path), mode="r", offset=offset, mmap_mode="r", dparams={"nthreads": 1})
             for key, offset in offsets.items()
         }
         return {key: _restored(value) for key, value in index.items()} | arrays

@@ -12,6 +12,7 @@ from ..errors import InputError, check_flags
 from ..geometry import is_multiple
 from ..pretraining.masks import cell_grid, expand_mask
 from .block_sparse import Cells, Filling, decode_cells, encode_cells
+from .lean_head import LeanHead
 from .resenc_unet import ResEncUNet
 from .sparse import encode_visible, masked_instance_norm
 
@@ -35,6 +36,9 @@ class Spark3D(nn.Module):
         execution: "auto" computes visible cells only where something is hidden (see `block_sparse`), "dense" computes
             everything and masks it; the results are equal up to rounding.
         checkpointing: keep less for the backward pass and compute it again: less memory, more time.
+        decoder: "full", or "lean": without its level at full resolution, in place of which a transposed convolution
+            predicts the voxels from the level below. It is cheaper, another model than the paper's, and leaves that
+            level of the network untrained.
 
     Example:
         >>> net = Spark3D(ResEncUNet(1, 1, features=(8, 16), num_blocks=(1, 1), strides=(1, 2)), cell_size=(8, 8, 8))
@@ -56,11 +60,14 @@ class Spark3D(nn.Module):
         densify: bool = True,
         execution: str = "auto",
         checkpointing: bool = False,
+        decoder: str = "full",
     ) -> None:
         super().__init__()
         check_flags(mask_input=mask_input, sparse=sparse, tokens=tokens, densify=densify, checkpointing=checkpointing)
         if execution not in ("auto", "dense"):
             raise InputError(f"execution is {execution!r}; allowed are 'auto' and 'dense'")
+        if decoder not in ("full", "lean"):
+            raise InputError(f"decoder is {decoder!r}; allowed are 'full' and 'lean'")
         if not sparse and (tokens or densify):
             raise InputError(
                 "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"
@@ -91,6 +98,7 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+        self.lean_head = LeanHead(network, self.mask_tokens) if decoder == "lean" else None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -126,11 +134,16 @@ class Spark3D(nn.Module):
             mask = torch.zeros(image.shape[0], 1, *grid, dtype=torch.bool, device=image.device)
         if self.mask_input:
             image = image * ~expand_mask(mask, image.shape[2:])
+        decoder, first = self.network.decoder, 0
+        if self.lean_head is not None:
+            decoder, first = self.lean_head.shortened(decoder), 1
         if self.sparse and self._skips_hidden(mask):
-            cells = self._encode_cells(image, mask)
-            prediction: torch.Tensor = decode_cells(self.network.decoder, *cells, self.checkpointing)
+            stages, fillings, where, num_masked = self._encode_cells(image, mask)
+            prediction: torch.Tensor = decode_cells(
+                decoder, stages[first:], fillings[first:], where, num_masked - first, self.checkpointing
+            )
         else:
-            prediction = self.network.decoder(self.encode(image, mask))
+            prediction = decoder(self.encode(image, mask)[first:])
         return prediction
 
     def encode(self, image: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:

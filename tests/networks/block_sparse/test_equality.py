@@ -22,6 +22,9 @@ CASES = {
     "tokens alone": {**PLAIN, "densify": False},
     "neither": {**PLAIN, "tokens": False, "densify": False},
     "checkpointing": {**PLAIN, "checkpointing": True},
+    "lean decoder": {**PLAIN, "decoder": "lean"},
+    "lean decoder without tokens": {**PLAIN, "tokens": False, "densify": False, "decoder": "lean"},
+    "lean decoder, flat strides": {"strides": (1, (1, 2, 2), 2), "size": (8, 16, 16), "decoder": "lean"},
 }
 
 
@@ -107,6 +110,18 @@ def test_every_trained_parameter_gets_a_gradient_where_stages_are_unmasked_too()
     net, image, mask = case(**CASES["cells finer than the bottleneck"])
     net(image, mask).sum().backward()
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("execution", ["dense", "auto"])
+def test_channels_last_order_gives_the_same(execution):
+    net, image, mask = case(**PLAIN)
+    expected = step(net, "dense", image, mask)
+    order = {"memory_format": torch.channels_last_3d}
+    found = step(net.to(**order), execution, image.contiguous(**order), mask)
+    assert (found[0] - expected[0]).abs().max() < 1e-12
+    for name, gradient in expected[2].items():
+        scale = gradient.abs().max() if gradient.abs().max() > 1e-10 else 1
+        assert (gradient - found[2][name]).abs().max() < 1e-11 * scale, name
 
 
 def test_deep_supervision_predicts_at_all_levels():
