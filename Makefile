@@ -1,4 +1,4 @@
-# Variables of `make demo`, all optional: DATA, UNLABELLED, OUTPUT (folders), MINUTES, FRESH=1.
+# Variables of `make demo`, all optional: DATA, UNLABELLED, OUTPUT (folders), MINUTES, MEMORY, FRESH=1.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
@@ -24,7 +24,8 @@ test: lint types
 
 demo: setup
 	$(BIN)/python -m tools.demo $(if $(DATA),--data "$(DATA)") $(if $(UNLABELLED),--unlabelled "$(UNLABELLED)") \
-		$(if $(OUTPUT),--output_dir "$(OUTPUT)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FRESH),--fresh)
+		$(if $(OUTPUT),--output_dir "$(OUTPUT)") $(if $(MINUTES),--minutes $(MINUTES)) $(if $(MEMORY),--memory "$(MEMORY)") \
+		$(if $(FRESH),--fresh)
 
 render: setup
 	$(BIN)/python -m tools.render

@@ -58,7 +58,7 @@ def main(
     print(json.dumps(report, indent=4))
 
 
-def operators(run: partial[None], device: str, top: int) -> dict[str, Any]:
+def operators(run: Callable[[], None], device: str, top: int) -> dict[str, Any]:
     """Return the seconds of a pass and each operator's share of them."""
     cuda = device.startswith("cuda")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

@@ -16,15 +16,14 @@ from typing import Any
 import fire
 import torch
 from monai.bundle import ConfigParser
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.errors import plain_errors
 from scripts.files import save_json
 
+from .memory import GIB, Cost, bytes_of
+from .random_step import random_step
 from .render import ROOT
-
-GIB = 2**30
 
 
 def main(
@@ -34,6 +33,7 @@ def main(
     steps: int = 7,
     estimate: bool = False,
     flops: bool = False,
+    memory: str = "",
     output_file: str = "",
     **knobs: Any,
 ) -> None:
@@ -44,7 +44,8 @@ def main(
         preset: overlay of its train.json, several joined by "+".
         device: where to compute.
         steps: measured steps, after two that are not counted; the median is reported.
-        estimate: count memory on PyTorch's meta device instead; float32, without the framework's own buffers.
+        estimate: count memory on PyTorch's meta device instead, in float32; mixed precision takes less.
+        memory: what there is, such as 8GB; with `--estimate`, the largest batch that it suffices for is told.
         flops: count floating-point operations of matrix products and convolutions instead, forward and backward.
         output_file: also write the JSON there.
         knobs: overrides such as `--batch_size 6`.
@@ -58,7 +59,7 @@ def main(
     if flops:
         report |= counted(parser, device)
     else:
-        report |= estimated(parser) if estimate else measured(parser, device, steps)
+        report |= estimated(parser, memory) if estimate else measured(parser, device, steps)
     if output_file:
         save_json(report, output_file)
     print(json.dumps(report, indent=4))
@@ -71,7 +72,7 @@ def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
     optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=1e-3, momentum=0.99)
     seconds = []
     for step in range(steps + 2):
-        inputs, target = example(parser, step, device)
+        inputs, target = random_step(parser, step, device)
         began = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cuda", enabled=device.startswith("cuda")):
@@ -93,49 +94,22 @@ def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
 def counted(parser: ConfigParser, device: str) -> dict[str, Any]:
     """Count the operations of one training step on random data; see `main`."""
     network = parser.get_parsed_content("network_def").to(device)
-    inputs, target = example(parser, 0, device)
+    inputs, target = random_step(parser, 0, device)
     with FlopCounterMode(display=False) as counter:
         parser.get_parsed_content("loss")(network(*inputs), target).backward()
     return {"flops_per_step": counter.get_total_flops()}
 
 
-def estimated(parser: ConfigParser) -> dict[str, Any]:
-    """Count bytes of weights, gradients, momentum and of what backward needs, without computing; see `main`."""
-    parameters, activations = held(parser)
-    return {
-        "parameters": parameters,
-        "weights_gradients_momentum_gib": round(3 * 4 * parameters / GIB, 2),
-        "activations_gib": round(activations / GIB, 2),
+def estimated(parser: ConfigParser, memory: str) -> dict[str, Any]:
+    """Estimate the memory of a step, without computing; see `main`."""
+    batch_size, cost = parser["batch_size"], Cost(parser)
+    report = {
+        "parameters": cost.parameters,
+        "weights_gradients_moments_gib": round(cost.copies * 4 * cost.parameters / GIB, 2),
+        "activations_gib": round(batch_size * cost.activations / GIB, 2),
+        "peak_memory_gib": round(cost.peak(batch_size) / GIB, 2),
     }
-
-
-def held(parser: ConfigParser) -> tuple[int, int]:
-    """Return the number of parameters, and the bytes of activations (float32) that a step holds for backward."""
-    with torch.device("meta"):
-        network: nn.Module = parser.get_parsed_content("network_def")
-    inputs, target = example(parser, 0, "meta")
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        parser.get_parsed_content("loss")(network(*inputs), target)
-    own = {p.untyped_storage()._cdata for p in network.parameters()}
-    activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
-    return sum(p.numel() for p in network.parameters()), activations
-
-
-def example(parser: ConfigParser, step: int, device: str) -> tuple[tuple[torch.Tensor, ...], Any]:
-    """Return random inputs of a step and its target."""
-    batch_size, patch_size = parser["batch_size"], list(parser["patch_size"])
-    image = torch.randn(batch_size, len(parser["channels"]), *patch_size, device=device)
-    if "train::prepare_batch" not in parser:
-        return (image,), torch.randint(len(parser["labels"]), (batch_size, 1, *patch_size), device=device)
-    draws = {"image": image, "step": torch.full((batch_size,), step), "position": torch.arange(batch_size)}
-    image, target, arguments, _ = parser.get_parsed_content("train::prepare_batch")(draws, device)
-    return (image, *arguments), target
+    return report | ({"largest_batch": cost.largest_batch(bytes_of(memory))} if memory else {})
 
 
 def _memory(device: str) -> int:

@@ -5,7 +5,8 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
-from scripts.inferers import MirroredSlidingWindowInferer
+from scripts.inferers import MirroredSlidingWindowInferer, mirrored
+from scripts.inferers.fitting import windows_that_fit
 
 
 @pytest.fixture
@@ -115,3 +116,32 @@ def test_slices_work_as_well():
     image, options = torch.randn(1, 1, 20, 7), {"roi_size": (8, 8), "overlap": 0.25, "mode": "gaussian"}
     result = MirroredSlidingWindowInferer(**options)(image, network)
     torch.testing.assert_close(result, SlidingWindowInferer(**options)(image, network), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("need", "free", "fit"), [(10, 59, 2), (10, 5, 1), (10, 10**6, 8), (0, 100, 8)])
+def test_half_of_the_free_memory_is_taken(need, free, fit):
+    assert windows_that_fit(need, free) == fit
+
+
+@pytest.mark.parametrize("fit", [1, 3])
+def test_the_first_window_decides_how_many_go_at_once(network, monkeypatch, fit):
+    sizes, image = [], torch.randn(1, 1, 20, 8, 8)
+
+    def counted(batch):
+        sizes.append(len(batch))
+        return network(batch)
+
+    options = {"roi_size": (8, 8, 8), "overlap": 0.5, "mode": "gaussian"}
+    expected = MirroredSlidingWindowInferer(**options)(image, network)
+    monkeypatch.setattr(mirrored, "watch", lambda device: lambda: fit)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    found = MirroredSlidingWindowInferer(**options)(image, counted)
+    assert sizes == ([1, 1, 1, 1] if fit == 1 else [1, 3]) and torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_chooses_its_windows_and_nothing_changes(network):
+    image, net = torch.randn(1, 1, 40, 16, 16, device="cuda"), network.cuda()
+    options = {"roi_size": (8, 8, 8), "overlap": 0.5, "mode": "gaussian"}
+    one, chosen = (MirroredSlidingWindowInferer(sw_batch_size=n, **options)(image, net) for n in (1, None))
+    assert torch.allclose(one, chosen, atol=1e-4)

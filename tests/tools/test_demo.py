@@ -53,6 +53,14 @@ def test_runs_every_step_and_leaves_stamps_and_a_report(tmp_path, runner, capsys
         assert command[-1] in said
 
 
+def test_batches_are_lowered_to_the_memory():
+    plenty, scarce = (make_settings(memory=memory) for memory in ("16GB", "0.75GB"))
+    assert plenty == make_settings()
+    assert scarce.pretrain["batch_size"] == 1 and scarce.segment["batch_size"] <= 2
+    with pytest.raises(InputError, match="memory 0.1GB is too small: a step of spark3d_pretrain takes 0"):
+        make_settings(memory="0.1GB")
+
+
 def test_both_arms_differ_only_in_the_weights_their_warm_up_and_folders(tmp_path):
     steps = {step.name: step for step in make_steps(make_settings(), tmp_path)}
     finetuned, scratch = (knobs_of(steps[arm].command) for arm in ("finetuned", "scratch"))

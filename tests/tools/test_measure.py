@@ -1,8 +1,13 @@
 import json
 
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from tools.measure import main
+from tools.memory import held
+from tools.random_step import random_step
+from tools.render import ROOT
 
 
 def report(capsys, *arguments, **options):
@@ -21,7 +26,37 @@ def test_the_estimate_grows_with_the_batch_and_knows_the_published_size(capsys):
     two = report(capsys, "spark3d_pretrain", estimate=True, batch_size=2)
     assert one["parameters"] == two["parameters"] == 102_348_965 + 7_854_240
     assert two["activations_gib"] == pytest.approx(2 * one["activations_gib"], rel=0.05)
-    assert one["weights_gradients_momentum_gib"] == pytest.approx(one["parameters"] * 12 / 2**30, abs=0.01)
+    assert one["weights_gradients_moments_gib"] == pytest.approx(one["parameters"] * 12 / 2**30, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "preset"),
+    [("spark3d_pretrain", "compact"), ("vit_mae_pretrain", "compact"), ("nnformer_mae_pretrain", "")],
+)
+def test_the_estimate_knows_that_hidden_cells_are_not_held(capsys, bundle, preset):
+    options = {"preset": preset, "estimate": True, "memory": "40GB", "batch_size": 8}
+    most, some, few = (report(capsys, bundle, **options, mask_ratio=r) for r in (0.25, [0.6, 0.9], 0.9))
+    assert most["activations_gib"] > some["activations_gib"] > few["activations_gib"] > 0
+    assert most["largest_batch"] < few["largest_batch"]
+    options["batch_size"] = few["largest_batch"]
+    assert report(capsys, bundle, **options, mask_ratio=0.9)["peak_memory_gib"] <= 40e9 / 2**30
+
+
+def test_the_estimate_holds_what_a_step_on_values_holds():
+    files = [ROOT / "bundles/spark3d_pretrain/configs" / f"{name}.json" for name in ("train", "tiny")]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({"batch_size": 2, "mask_ratio": 0.6})
+    parameters, activations = held(parser)
+    parser.parse(reset=True)
+    network, kept = parser.get_parsed_content("network_def"), {}
+    (image, mask), target = random_step(parser, 0, "cpu")
+    keep = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t)
+    with keep:
+        parser.get_parsed_content("loss")(network(image, mask), target)
+    own = {p.data_ptr() for p in network.parameters()}
+    assert activations == pytest.approx(
+        sum(t.untyped_storage().nbytes() for k, t in kept.items() if k not in own), rel=0.1
+    )
 
 
 def test_counted_operations_are_those_of_the_convolutions(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """The main job from scans to a report: pretrain, fine-tune, train from scratch, evaluate, segment, each by its bundle.
 
-python -m tools.demo [--data <MSD folder>] [--unlabelled <folder>] [--output_dir demo] [--minutes 10] [--fresh]
+python -m tools.demo [--data <MSD folder>] [--unlabelled <folder>] [--output_dir demo] [--minutes 10] [--memory 1GB]
+    [--fresh]
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def demo(
     unlabelled: str = "",
     output_dir: str = "demo",
     minutes: float | None = None,
+    memory: str | None = None,
     fresh: bool = False,
 ) -> None:
     """Run the demo, or continue it where it stopped.
@@ -48,13 +50,14 @@ def demo(
         unlabelled: folder of scans to pretrain on; left out, the images of `data`.
         output_dir: where everything goes; the report is its report.html.
         minutes: about how long it takes on 2 cores; epochs follow. Left out: 10 for generated data, more for real.
+        memory: what a training step may take, such as 1GB; batches are lowered to fit.
         fresh: move a former run in `output_dir` aside and start anew.
 
     Raises:
         InputError: if the data is not there, or `output_dir` holds something else.
         SystemExit: with the exit code of a step that failed.
     """
-    settings = make_settings(str(data), str(unlabelled), minutes)
+    settings = make_settings(str(data), str(unlabelled), minutes, memory)
     run_demo(settings, Path(str(output_dir)).resolve(), fresh)
 
 

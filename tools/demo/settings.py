@@ -6,15 +6,19 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from monai.bundle import ConfigParser
 
 from scripts.data.cases import labelled_cases
 from scripts.data.scans import find_scans
 from scripts.errors import InputError
 
 from ..commands import Knobs
+from ..memory import Cost, bytes_of
 from ..render import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
@@ -87,19 +91,22 @@ class Settings:
         return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def make_settings(data: str = "", unlabelled: str = "", minutes: float | None = None) -> Settings:
+def make_settings(
+    data: str = "", unlabelled: str = "", minutes: float | None = None, memory: str | None = None
+) -> Settings:
     """Check what the user asked for before anything runs.
 
     Args:
         data: folder in MSD layout, "" for generated data.
         unlabelled: folder of scans to pretrain on, "" for the images of `data`.
         minutes: about how long the demo may take on 2 cores; None for the table's own.
+        memory: what a training step may take, such as "1GB", where the table's batches may be too large.
 
     Returns:
         The settings, with absolute paths.
 
     Raises:
-        InputError: if the data is missing or unfit, there are no scans, or the time is not above 0.
+        InputError: if the data is missing or unfit, there are no scans, or time or memory are too little.
     """
     if unlabelled and not data:
         raise InputError(f"unlabelled {unlabelled!r} without data: name a folder in MSD layout as data as well")
@@ -110,14 +117,19 @@ def make_settings(data: str = "", unlabelled: str = "", minutes: float | None = 
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes {minutes}: give a number above 0")
     factor = 1.0 if minutes is None else minutes / table.minutes
-    segment = _scaled(table.segment, factor)
+    pretrain, segment = _scaled(table.pretrain, factor), _scaled(table.segment, factor)
+    if memory is not None:
+        pretrain, segment = (
+            _fitted(knobs, bundle, configs, memory)
+            for knobs, bundle, configs in ((pretrain, PRETRAIN, ("train", "compact")), (segment, SEGMENT, ("train",)))
+        )
     return Settings(
         data=str(Path(data).resolve()) if data else None,
         unlabelled=str(Path(unlabelled).resolve()) if unlabelled else None,
         num_labelled=len(cases),
         num_unlabelled=len(scans),
         minutes=table.minutes * factor,
-        pretrain=_scaled(table.pretrain, factor),
+        pretrain=pretrain,
         segment=segment,
         warm_up_steps=round(table.warm_up * int(str(segment["max_epochs"])) * int(str(segment["steps_per_epoch"]))),
     )
@@ -143,6 +155,16 @@ def segmentation_config() -> dict[str, Any]:
     """Return the segmentation bundle's train.json, whose `labels` and `channels` say what it is for."""
     config: dict[str, Any] = json.loads((ROOT / "bundles" / SEGMENT / "configs" / "train.json").read_text())
     return config
+
+
+def _fitted(knobs: Knobs, bundle: str, configs: Sequence[str], memory: str) -> Knobs:
+    """Lower the batch to what a training step has memory for."""
+    folder = ROOT / "bundles" / bundle / "configs"
+    cost = Cost(ConfigParser(ConfigParser.load_config_files([folder / f"{name}.json" for name in configs])))
+    batch = min(int(str(knobs["batch_size"])), cost.largest_batch(bytes_of(memory)))
+    if not batch:
+        raise InputError(f"memory {memory} is too small: a step of {bundle} takes {cost.peak(1) / 1e9:.2g} GB")
+    return knobs | {"batch_size": batch}
 
 
 def _scaled(knobs: Knobs, factor: float) -> Knobs:

@@ -13,6 +13,7 @@ from scripts.errors import InputError, check_flags, plain_errors
 from scripts.files import save_csv, save_json
 
 from ..commands import bundle_command, command_line
+from ..memory import bytes_of
 from ..render import ROOT
 from .card import make_card
 from .checks import check
@@ -21,7 +22,6 @@ from .fingerprint import Fingerprint, fingerprint
 from .folders import Source, find_source
 from .intensity import is_ct
 from .measurements import measure_all, measured_rows
-from .memory import bytes_of
 from .plan import Plan, make_plan
 from .pretrained import read_plan
 from .validate import validate

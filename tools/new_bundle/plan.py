@@ -16,12 +16,11 @@ from monai.bundle import ConfigParser
 from scripts.errors import InputError
 from scripts.networks.nnformer.geometry import Geometry
 
-from ..measure import GIB
+from ..memory import GIB, Cost
 from ..render import ROOT, overlaid, with_copies
 from . import intensity
 from .fingerprint import Fingerprint
 from .geometry import median_shape, shrinking, shrinking_by, start_patch, target_spacing, unit_of
-from .memory import Cost
 from .pretrained import Pretrained
 
 TEMPLATE = ROOT / "tools" / "templates" / "segmentation"
@@ -190,7 +189,7 @@ def _costs(train: dict[str, Any], candidates: list[Candidate], training: Ids) ->
 
     def cost(number: int) -> Cost:
         ids, patch = candidates[number]
-        return Cost(train, {"patch_size": patch, **ids, **optimizer})
+        return Cost(ConfigParser(overlaid(train, [{"patch_size": patch, **ids, **optimizer}], "the plan")))
 
     return cache(cost)
 

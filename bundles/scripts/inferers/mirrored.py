@@ -13,6 +13,8 @@ from monai.inferers import SlidingWindowInferer
 from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch.nn import functional as F
 
+from .fitting import watch
+
 Window = tuple[slice, ...]
 
 
@@ -25,8 +27,8 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
 
     Args:
         mirror_axes: spatial axes (0, 1, 2) to mirror; none is the plain inferer, three cost eight passes.
-        sw_batch_size: windows per pass at most; halved where memory does not suffice. None is 4 on a GPU and 1 on a
-            CPU, which more make no faster.
+        sw_batch_size: windows per pass at most; halved where memory does not suffice. None is what half of a GPU's
+            free memory is enough for by the first window's need, 8 at most, and 1 on a CPU, which more make no faster.
         half_above_gib: logits that take more than this in single precision are added up in half precision, GiB.
         options: `roi_size`, `overlap`, `mode`, `sigma_scale`, `padding_mode`, `cval` and `device` (where logits are
             kept) of MONAI's `SlidingWindowInferer`.
@@ -97,9 +99,10 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
                 others.append(window)
         for places in flat.values():
             yield places, predict(volume[(slice(None), *places[0])][None])[0]
-        size = self.sw_batch_size or (4 if volume.is_cuda else 1)
+        size = self.sw_batch_size or (None if volume.is_cuda else 1)
         while others:
-            batch = others[:size]
+            batch = others[: size or 1]
+            fitting = watch(volume.device) if size is None else None
             try:
                 predictions = predict(torch.stack([volume[(slice(None), *window)] for window in batch]))
             except torch.OutOfMemoryError:
@@ -108,6 +111,7 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
                 size = len(batch) // 2
                 torch.cuda.empty_cache()
                 continue
+            size = fitting() if fitting else size
             yield from (([window], prediction) for window, prediction in zip(batch, predictions, strict=True))
             others = others[len(batch) :]
 

@@ -26,7 +26,8 @@ def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor
     low, high = _halo_of(conv)
     device = cells.device.type
     # the function below is opaque to autocast
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else cells.dtype
+    autocast = not cells.is_meta and torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else cells.dtype
     cells, weight = cells.to(dtype), conv.weight.to(dtype)
     bias = None if conv.bias is None else conv.bias.to(dtype)
     if not any(low) and not any(high):
