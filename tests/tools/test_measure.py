@@ -50,13 +50,12 @@ def test_the_estimate_holds_what_a_step_on_values_holds():
     parser.parse(reset=True)
     network, kept = parser.get_parsed_content("network_def"), {}
     (image, mask), target = random_step(parser, 0, "cpu")
-    keep = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t)
-    with keep:
+    hooks = (lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t)
+    with torch.autograd.graph.saved_tensors_hooks(*hooks):
         parser.get_parsed_content("loss")(network(image, mask), target)
     own = {p.data_ptr() for p in network.parameters()}
-    assert activations == pytest.approx(
-        sum(t.untyped_storage().nbytes() for k, t in kept.items() if k not in own), rel=0.1
-    )
+    real = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
+    assert activations == pytest.approx(real, rel=0.1)
 
 
 def test_counted_operations_are_those_of_the_convolutions(capsys, tmp_path):
