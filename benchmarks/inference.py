@@ -7,7 +7,6 @@ to the scan's grid, deciding. The default is an abdominal CT of 512 x 512 x 200 
 from __future__ import annotations
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientati
 from scripts.errors import plain_errors
 from scripts.inferers import MirroredSlidingWindowInferer
 from scripts.transforms import InvertedLabelsd, Resampled
+
+from .spark3d import peak_bytes
 
 GIB = 2**30
 
@@ -49,7 +50,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         scan = str(Path(folder, "scan.nii"))
         nib.save(nib.Nifti1Image(phantom(size), np.diag([*spacing, 1.0])), scan)
-        before, began = peak(), time.perf_counter()
+        before, began = peak_bytes("cpu"), time.perf_counter()
         labels = segment(scan, classes, patch_size, target, half_above_gib)
     report = {
         "size": list(size),
@@ -58,7 +59,7 @@ def main(
         "labels": len(labels.unique()),
         "seconds": round(time.perf_counter() - began, 1),
         "gib_before": round(before / GIB, 3),
-        "peak_gib": round(peak() / GIB, 3),
+        "peak_gib": round(peak_bytes("cpu") / GIB, 3),
     }
     text = json.dumps(report, indent=4) + "\n"
     print(text)
@@ -98,11 +99,6 @@ def phantom(size: Sequence[int]) -> np.ndarray:
     image = np.zeros(tuple(size), np.float32)
     image[inside] = values[inside]
     return image
-
-
-def peak() -> int:
-    """Return the most memory that this process had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
+import re
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import fire
@@ -115,7 +116,8 @@ def estimated(parser: ConfigParser, memory: str) -> dict[str, Any]:
 def _memory(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # of this program alone; getrusage starts from what its parent held
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 if __name__ == "__main__":

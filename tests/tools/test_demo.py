@@ -54,9 +54,9 @@ def test_runs_every_step_and_leaves_stamps_and_a_report(tmp_path, runner, capsys
 
 
 def test_batches_are_lowered_to_the_memory():
-    plenty, scarce = (make_settings(memory=memory) for memory in ("16GB", "0.75GB"))
+    plenty, scarce = (make_settings(memory=memory) for memory in ("16GB", "0.45GB"))
     assert plenty == make_settings()
-    assert scarce.pretrain["batch_size"] == 1 and scarce.segment["batch_size"] <= 2
+    assert scarce.pretrain["batch_size"] == scarce.segment["batch_size"] == 1
     with pytest.raises(InputError, match="memory 0.1GB is too small: a step of spark3d_pretrain takes 0"):
         make_settings(memory="0.1GB")
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from scripts.files import write_atomically
 
+from ..card_defaults import completed
 from ..pages import page_templates
 from ..render import ROOT
 
@@ -22,6 +23,7 @@ PICTURES = {  # of the project, by template; a bundle's own `docs/picture.png` c
     "pretrain": "selfmedmae_brain.png",
     "pretrain_2d": "selfmedmae_xray.png",
     "segmentation": "overview.png",
+    "evaluation": "overview.png",
     "classification": "selfmedmae_xray.png",
 }
 WIDTH = 720  # of a picture, in pixels
@@ -51,7 +53,7 @@ def describe(path: Path) -> dict[str, Any]:
     return {
         "file": path.name,
         "name": top,
-        "card": card,
+        "card": completed(card, ROOT / "tools" / "templates" / card["template"]),
         "version": metadata["version"],
         "description": metadata["description"],
         "labels": [name for name, value in card["dataset"].get("labels", {}).items() if name != "background" or value],

@@ -75,12 +75,13 @@ def _id_faults(values: dict[int, list[str]], labels: dict[str, int] | None) -> I
         if values:
             yield Fault(EVERY_CASE, "no foreground", "no label map has anything but background: label some voxels")
         return
-    negative = [value for value in ids if value < 0]
-    gaps = sorted(set(range(ids[-1] + 1)) - set(ids))
-    if gaps or negative:
+    wrong = [value for value in ids if value < 0] or sorted(set(range(ids[-1] + 1)) - set(ids))
+    if wrong:
         of_data = "the label maps have" if labels is None else "the labels stated are"
-        text = f"{of_data} the values {_short(ids)}, without {_short(gaps or negative)}"
-        yield Fault(EVERY_CASE, "label ids", f"{text}: renumber them 0, 1, 2, ... without gaps")
+        but = "which may not be negative" if wrong[0] < 0 else f"without {_short(wrong)}"
+        remedy = "renumber them 0, 1, 2, ... without gaps"
+        remedy += ", or name all by --labels if these are only rare" if labels is None else ""
+        yield Fault(EVERY_CASE, "label ids", f"{of_data} the values {_short(ids)}, {but}: {remedy}")
     if labels is not None:
         for name, value in labels.items():
             if value and value not in values:

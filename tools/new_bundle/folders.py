@@ -83,7 +83,7 @@ def find_source(data: str | Path, channels: list[str] | None = None) -> Source:
 
 def _source(folder: Path, form: str, find: Callable[..., Any], channels: list[str] | None, **known: Any) -> Source:
     cases, faults, found = find(folder, channels)
-    if not cases:
+    if not cases and not faults:
         raise InputError(f"{folder} looks like {form}, but has no labelled case: expected {FORMS}")
     return Source(folder, form, sorted(cases, key=lambda case: case["case"]), faults, channels or found, **known)
 

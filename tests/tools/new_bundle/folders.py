@@ -152,6 +152,7 @@ SPOILED = {
     "NaN": (write_plain, lambda f: change(image(f), lambda a: with_value(a, np.nan)), "c1", "not finite"),
     "infinite": (write_plain, lambda f: change(image(f), lambda a: with_value(a, np.inf)), "c1", "not finite"),
     "ids with gaps": (write_plain, renumber, "(all)", "label ids"),
+    "negative id": (write_plain, lambda f: change(label(f), lambda a: a.astype(np.int16) - 1), "(all)", "label ids"),
     "id not stated": (write_nnunet, stated_labels(background=0, one=1), "c1", "label ids"),
     "stated with gaps": (write_nnunet, stated_labels(background=0, one=1, two=2, five=5), "(all)", "label ids"),
     "class never there": (write_nnunet, stated_labels(background=0, one=1, two=2, three=3), "(all)", "absent class"),

@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser, verify_metadata
 
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet
-from tests.tools.new_bundle.folders import image, label, write_bids, write_nnunet, write_plain
+from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
 from tools.new_bundle.__main__ import main
 from tools.render import ROOT, render_card
 
@@ -71,6 +71,27 @@ def test_the_commands_printed_are_three_and_a_dataset_json_needs_no_second(tmp_p
     assert not (tmp_path / "organ" / "data" / "dataset.json").exists()
     card = json.loads((tmp_path / "organ" / "card.json").read_text())
     assert card["dataset"]["labels"] == {"background": 0, "one": 1, "two": 2}
+
+
+def test_regions_of_nnunet_become_regions_of_the_bundle(tmp_path, run_bundle):
+    data = write_nnunet(tmp_path / "data", 8)
+    content = json.loads((data / "dataset.json").read_text())
+    content |= {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+    state(data, content)
+    main("organ", str(data), target=str(tmp_path), **SMALL)
+    train = json.loads((tmp_path / "organ" / "configs" / "train.json").read_text())
+    assert train["regions"] == {"whole": [1, 2], "core": [2]} and train["network_def"]["out_channels"] == 2
+    short = {"max_epochs": 1, "steps_per_epoch": 2, "val_interval": 1, "num_workers": 0, "dataset_dir": data}
+    run_bundle(tmp_path / "organ", ["train"], output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
+
+
+def test_a_folder_without_one_sound_case_is_refused_with_its_faults(tmp_path, capsys):
+    data = write_bids(tmp_path / "data", 2)
+    for path in data.rglob("*dseg*"):
+        path.unlink()
+    with pytest.raises(InputError, match="2 errors, listed above .* correct the data"):
+        main("organ", str(data), target=str(tmp_path), leave_out=True)
+    assert capsys.readouterr().out.count("missing partner") == 3
 
 
 def test_a_pretrained_model_decides_and_several_channels_are_taken(tmp_path):

@@ -1,0 +1,34 @@
+"""Figures of time and memory in the model cards are those of the measurements that lie in docs/results."""
+
+import json
+
+from tools.render import ROOT
+
+RESULTS = ROOT / "docs" / "results"
+
+
+def card_text(name):
+    return (ROOT / "bundles" / name / "docs" / "README.md").read_text()
+
+
+def test_spark3d():
+    cost = json.loads((RESULTS / "spark3d" / "cost.json").read_text())
+    memory = cost["peak_memory_mib"]["0.75"] / cost["peak_memory_mib"]["dense"]
+    step = {ratio: found["times_faster"] for ratio, found in cost["step"].items()}
+    text = card_text("spark3d_pretrain")
+    assert f"75 % hidden {step['0.75']} times as fast in {100 * memory:.0f} % of the memory" in text
+    assert f"(90 %: {step['0.9']} times" in text
+    page = (RESULTS / "spark3d.md").read_text()
+    for part in ("encoder", "step"):
+        for ratio in ("0.75", "0.9"):
+            low, high = (f"{value:.2f}" for value in cost[part][ratio]["range"])
+            assert f"**{cost[part][ratio]['times_faster']}** ({low}-{high})" in page
+
+
+def test_transformers():
+    costs = json.loads((RESULTS / "transformer_cost.json").read_text())
+    for bundle, key in (("vit_mae_pretrain", "ViT of 768"), ("nnformer_mae_pretrain", "nnFormer of embedding 48")):
+        found = next(value for name, value in costs.items() if name.startswith(key))
+        share = 1 / found["times_faster"]
+        row = f"{share:.2f} (1 CPU thread, median of 5 pairs, "
+        assert row in card_text(bundle) and f"| {found['memory_for_backward']:.2f} |" in card_text(bundle)
