@@ -13,12 +13,13 @@ from pathlib import Path
 PROBE = """
 import json, sys, tempfile, torch
 from monai.bundle import ConfigParser, ckpt_export, verify_net_in_out
+from monai.bundle.scripts import _get_fake_spatial_shape
 files, shape = json.loads(sys.argv[1])
 meta = "configs/metadata.json"
 parser = ConfigParser(ConfigParser.load_config_files(files))
 tensors = ConfigParser.load_config_file(meta)["network_data_format"]
 image = tensors["inputs"]["image"]
-stated = shape or [n if isinstance(n, int) else int(n.split("*")[0]) for n in image["spatial_shape"]]
+stated = shape or list(_get_fake_spatial_shape(image["spatial_shape"]))
 shape = [1, image["num_channels"], *stated]
 step = "verify_net_in_out"
 try:
