@@ -2,6 +2,7 @@
 
 from .nnformer import NNFormer
 from .nnformer_mae import NNFormerMAE
+from .on_device import on_device
 from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
@@ -19,5 +20,6 @@ __all__ = [
     "ViT",
     "ViTClassifier",
     "ViTMAE",
+    "on_device",
     "parameter_groups",
 ]
