@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release label test-label zoo-check clean
+.PHONY: setup lint types test demo render release label test-label nnunet test-nnunet zoo-check clean
 
 setup: .venv/installed
 
@@ -43,6 +43,17 @@ label: .venv-label/installed
 
 test-label: label
 	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e
+
+# nnU-Net beside the rest, of which it changes nothing
+nnunet: .venv/installed-nnunet
+
+.venv/installed-nnunet: .venv/installed requirements-nnunet.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt \
+		--requirement requirements-nnunet.txt
+	touch $@
+
+test-nnunet: nnunet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e/test_nnunet.py
 
 # what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
 zoo-check: release

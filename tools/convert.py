@@ -14,7 +14,9 @@ from scripts.checkpoints import read_checkpoint
 from scripts.checkpoints.resenc_keys import from_nnssl as nnssl_names
 from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
 from scripts.errors import InputError, plain_errors
-from scripts.files import save_tensors
+from scripts.files import save_json, save_tensors
+
+from .nnunet_plans import CONFIGURATION, in_our_words, matching_plans, network_settings, num_channels, read_plans
 
 WEIGHTS = ("spark_weights", "network_weights")  # the first one has tokens and densification besides
 # nnssl keeps its losses as numpy's numbers; these classes hold values and run no code
@@ -25,30 +27,53 @@ NUMBERS: list[Any] = [
 ]
 
 
-def to_nnunet(checkpoint: str, output: str, in_channels: int = 1) -> None:
-    """Write a file for `nnUNetv2_train ... -pretrained_weights <output>` with a ResEncL plan of the same stages.
+def to_nnunet(
+    checkpoint: str,
+    output: str,
+    in_channels: int | None = None,
+    plans: str | None = None,
+    plans_name: str = "nnUNetMAEPlans",
+) -> None:
+    """Write a file for `nnUNetv2_train ... -pretrained_weights <output>`, and plans for it: see docs/nnunet.md.
 
     Args:
         checkpoint: a pretraining's or fine-tuning's checkpoint, bundle folder or bundle zip, with network `resenc`.
         output: file to write, such as `weights.pth`.
-        in_channels: image channels of the nnU-Net dataset.
+        in_channels: image channels of the nnU-Net dataset; not given: those of `plans`, or 1.
+        plans: what nnU-Net planned for the dataset, such as
+            `<nnUNet_preprocessed>/Dataset004_Hippocampus/nnUNetResEncUNetLPlans.json`; plans of the pretraining's
+            network, spacing and patch are written beside it. Without, yours must have this network already.
+        plans_name: of the plans to write, which nnU-Net's commands take.
     """
     content = read_checkpoint(checkpoint)
-    weights = nnunet_names(content["model"], in_channels)
+    pretraining = content.get("plan", {})
+    planned = read_plans(Path(plans), plans_name) if plans else None
+    channels = num_channels(planned) if planned else in_channels or 1
+    if in_channels not in (None, channels):
+        raise InputError(f"in_channels is {in_channels}, but {plans} is for {channels}: leave it out")
+    weights = nnunet_names(content["model"], channels)
     save_tensors({"network_weights": weights}, output)
-    plan = content.get("plan", {})
-    facts = [f"{key} {plan[key]}" for key in ("spacing", "normalization", "patch_size") if key in plan]
+    facts = [f"{key} {pretraining[key]}" for key in ("spacing", "normalization", "patch_size") if key in pretraining]
     print(
         f"{output}: {len(weights)} tensors for nnU-Net, without heads. Pretrained with: {', '.join(facts) or 'unknown'}"
     )
+    if plans and planned:
+        target = Path(plans).with_name(f"{plans_name}.json")
+        save_json(matching_plans(planned, weights, pretraining, plans_name), target)
+        number = planned["dataset_name"].removeprefix("Dataset")[:3]
+        print(
+            f"{target}: plans for them. Next:\n"
+            f"nnUNetv2_preprocess -d {number} -plans_name {plans_name} -c {CONFIGURATION}\n"
+            f"nnUNetv2_train {number} {CONFIGURATION} 0 -p {plans_name} -pretrained_weights {output}"
+        )
 
 
 def from_nnssl(checkpoint: str, output: str) -> None:
     """Write weights of nnssl, of OpenMind's checkpoints or of nnU-Net, as what `--pretrained` takes.
 
     Args:
-        checkpoint: their file, such as `checkpoint_final.pth`, of a ResEncL by MAE or S3D; `adaptation_plan.json`
-            beside it is read where the file has no plan.
+        checkpoint: their file, such as `checkpoint_final.pth`, of a ResEncL (nnssl's by MAE or S3D);
+            `adaptation_plan.json` beside it is read where the file has no plan.
         output: file to write, such as `model.pt`.
     """
     content = read_nnssl(Path(checkpoint))
@@ -57,8 +82,8 @@ def from_nnssl(checkpoint: str, output: str) -> None:
         raise InputError(f"{checkpoint} has neither {' nor '.join(WEIGHTS)}: give a checkpoint of nnssl or nnU-Net")
     model = nnssl_names(content[kind])
     stem = model["network.encoder.stem.convs.0.conv.weight"]
-    plan = {"method": f"nnssl {content.get('trainer_name', '')}".strip(), "channels": [""] * stem.shape[1]}
-    plan |= adaptation(content.get("nnssl_adaptation_plan"), Path(checkpoint).parent / "adaptation_plan.json")
+    plan = {"method": content.get("trainer_name", "nnssl"), "channels": [""] * stem.shape[1]}
+    plan |= network_settings(model) | in_our_words(content, Path(checkpoint).parent / "adaptation_plan.json")
     save_tensors({"model": model, "plan": plan}, output)
     print(f"{output}: {len(model)} tensors of {kind}; fine-tune with --pretrained {output}. Plan: {json.dumps(plan)}")
 
@@ -80,27 +105,6 @@ def read_nnssl(path: Path) -> dict[str, Any]:
             "'network_weights' alone, from where it comes"
         ) from error
     return content if isinstance(content, dict) else {}
-
-
-def adaptation(plan: dict[str, Any] | None, beside: Path) -> dict[str, Any]:
-    """Return what nnssl's plan says of the pretraining's spacing (z, y, x turned to x, y, z), patch and normalisation.
-
-    Args:
-        plan: of the checkpoint, which S3D's lack.
-        beside: the file that holds it otherwise.
-    """
-    if plan is None:
-        plan = json.loads(beside.read_text()) if beside.is_file() else {}
-    found: dict[str, Any] = {}
-    configurations = plan.get("pretrain_plan", {}).get("configurations", {})
-    for configuration in list(configurations.values())[:1]:
-        if configuration.get("spacing"):
-            found["spacing"] = [float(value) for value in configuration["spacing"][::-1]]
-        if configuration.get("patch_size"):
-            found["patch_size"] = [int(value) for value in configuration["patch_size"][::-1]]
-        if configuration.get("normalization_schemes"):
-            found["normalization"] = ", ".join(map(str, configuration["normalization_schemes"]))
-    return found
 
 
 if __name__ == "__main__":

@@ -42,6 +42,10 @@ def to_nnunet(state: State, in_channels: int = 1) -> State:
         InputError: if these are no such weights, or the stem cannot be fitted.
     """
     own = {key: turned(value) for key, value in _canonical(state).items() if ".seg_layers." not in key}
+    if not any(key.startswith("decoder.") for key in own):
+        raise InputError(
+            "the weights are of an encoder alone, and nnU-Net asks for its decoder: give a whole network's"
+        )
     stem = own[STEM]
     if stem.shape[1] != in_channels:
         fitted = repeated_stem(stem, stem.new_empty(stem.shape[0], in_channels, *stem.shape[2:]))
@@ -66,6 +70,12 @@ def from_nnssl(state: State) -> State:
         InputError: if these are no such weights.
     """
     network = {key: turned(value) for key, value in _canonical(state).items()}
+    for key, value in network.items():
+        if key.endswith(".conv.weight") and ".skip." not in key and value.shape[2:] != (3, 3, 3):
+            raise InputError(
+                f"{key} has a kernel of {list(value.shape[2:])}, and the networks here have [3, 3, 3] throughout: take "
+                "weights of 3D plans with isotropic kernels"
+            )
     own = {f"network.{key}": value for key, value in _with_aliases(network).items()}
     for key, value in state.items():
         if found := re.search(r"(?:^|\.)(mask_tokens|densify_projs)\.(\d+.*)$", key):
