@@ -16,7 +16,8 @@ from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
 from scripts.errors import InputError, plain_errors
 from scripts.files import save_json, save_tensors
 
-from .nnunet_plans import CONFIGURATION, in_our_words, matching_plans, network_settings, num_channels, read_plans
+from .nnunet_architecture import network_settings
+from .nnunet_plans import CONFIGURATION, in_our_words, matching_plans, num_channels, read_plans
 
 WEIGHTS = ("spark_weights", "network_weights")  # the first one has tokens and densification besides
 # nnssl keeps its losses as numpy's numbers; these classes hold values and run no code

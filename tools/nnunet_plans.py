@@ -16,6 +16,7 @@ from scripts.errors import InputError
 from scripts.geometry import nearest_multiple
 
 from .new_bundle.intensity import Z_SCORE, Z_SCORE_NONZERO
+from .nnunet_architecture import architecture
 
 CONFIGURATION = "3d_fullres"
 NEEDED = ("spacing", "patch_size", "median_image_size_in_voxels", "normalization_schemes", "batch_size")
@@ -111,45 +112,6 @@ def fitting_patch(pretrained: list[int], image: list[float], strides: list[list[
     cover = [max(MIN_BOTTLENECK, math.ceil(n / u)) * u for n, u in zip(image, unit, strict=True)]
     patch = nearest_multiple(pretrained, unit)
     return [min(length, covering) for length, covering in zip(patch, cover, strict=True)]
-
-
-def architecture(weights: State) -> dict[str, Any]:
-    """Describe the network of some weights as nnU-Net's plans do, by their names and shapes."""
-
-    def count(prefix: str) -> int:
-        return len({key.removeprefix(prefix).split(".")[0] for key in weights if key.startswith(prefix)})
-
-    stages = range(count("encoder.stages."))
-    firsts = [weights[f"encoder.stages.{stage}.blocks.0.conv1.conv.weight"] for stage in stages]
-    # the decoder widens by what the encoder narrowed, from the bottleneck on
-    widenings = [list(weights[f"decoder.transpconvs.{level}.weight"].shape[2:]) for level in stages[:-1]]
-    return {
-        "n_stages": len(stages),
-        "features_per_stage": [first.shape[0] for first in firsts],
-        "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [list(first.shape[2:]) for first in firsts],
-        "strides": [[1, 1, 1], *reversed(widenings)],
-        "n_blocks_per_stage": [count(f"encoder.stages.{stage}.blocks.") for stage in stages],
-        "n_conv_per_stage_decoder": [count(f"decoder.stages.{level}.convs.") for level in stages[:-1]],
-        "conv_bias": True,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True},
-    }
-
-
-def network_settings(model: State) -> dict[str, Any]:
-    """Return the entry of our plans that tells a network, by the weights of an autoencoder; empty without decoder."""
-    weights = {key.removeprefix("network."): value for key, value in model.items()}
-    if "decoder.transpconvs.0.weight" not in weights:
-        return {}
-    described, channels = architecture(weights), weights["encoder.stem.convs.0.conv.weight"].shape[1]
-    settings = {"name": "ResEncUNet", "in_channels": channels, "out_channels": channels}
-    named = {"features": "features_per_stage", "num_blocks": "n_blocks_per_stage", "strides": "strides"}
-    return {"network": settings | {ours: described[theirs] for ours, theirs in named.items()}}
 
 
 def in_our_words(content: dict[str, Any], beside: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.transforms import LoadImage, Orientation
 from torch import nn
 
 from scripts.checkpoints import transfer_weights
@@ -22,6 +23,7 @@ from scripts.networks import ResEncUNet, Spark3D
 from tools import convert
 
 pytest.importorskip("nnunetv2", reason="needs requirements-nnunet.txt")
+from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name  # noqa: E402
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights  # noqa: E402
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans  # noqa: E402
 
@@ -147,6 +149,19 @@ def test_nnunets_loader_takes_everything_but_the_heads(planned, weights, pretrai
 def test_nnunets_loader_refuses_its_own_plans(planned, weights):
     with pytest.raises(AssertionError, match="does not seem to be compatible|do not seem to be compatible"):
         load_pretrained_weights(network_of(planned), str(weights))
+
+
+def test_reader_of_the_plans_turns_scans_as_the_pretraining_does(planned, weights, tmp_path):
+    affine = np.array([[0, 0, 2.0, 5], [-1.5, 0, 0, 7], [0, -3.0, 0, 9], [0, 0, 0, 1]])  # axes are A-P, S-I, L-R
+    volume = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    nib.save(nib.Nifti1Image(volume, affine), tmp_path / "scan.nii.gz")
+    reader = json.loads(planned.with_name("nnUNetMAEPlans.json").read_text())["image_reader_writer"]
+    found, properties = recursive_find_reader_writer_by_name(reader)().read_images([str(tmp_path / "scan.nii.gz")])
+    ours = Orientation("RAS", labels=None)(
+        LoadImage(image_only=True, ensure_channel_first=True)(tmp_path / "scan.nii.gz")
+    )
+    np.testing.assert_array_equal(found.transpose(0, 3, 2, 1), np.asarray(ours))
+    np.testing.assert_allclose(properties["spacing"][::-1], np.asarray(ours.pixdim))
 
 
 def test_nnunet_trains_from_our_weights_and_we_go_on_from_its(nnunet, folder, planned, weights, tmp_path):

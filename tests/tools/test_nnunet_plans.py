@@ -14,7 +14,8 @@ from scripts.errors import InputError
 from scripts.networks import ResEncUNet, Spark3D
 from tools import convert
 from tools.new_bundle.pretrained import read_plan
-from tools.nnunet_plans import architecture, fitting_patch
+from tools.nnunet_architecture import architecture
+from tools.nnunet_plans import fitting_patch
 
 FORM = {"features": (4, 8, 12, 12), "num_blocks": (1, 3, 2, 1), "strides": (1, 2, (2, 2, 1), 2)}
 PRETRAINING = {"spacing": [1.0, 1.5, 2.0], "patch_size": [96, 64, 32], "normalization": "z-score over the crop"}
