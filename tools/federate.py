@@ -24,6 +24,7 @@ from .render import ROOT
 
 NVFLARE = "nvflare.app_common"
 START = "initial.pt"  # in the server's folder for a job's own files, where nvflare looks for it
+SITE = r"(?!server$)[\w-]+"
 BUNDLE = "custom"  # nvflare's name of that folder, which it puts on the path: a site's holds the bundle itself
 
 
@@ -50,7 +51,7 @@ def main(
     missing = [file for file in files if not (root / file).is_file()]
     if missing:
         raise InputError(f"bundle {bundle} has no {', '.join(missing)}: name a bundle that trains, and its presets")
-    if not isinstance(sites, dict) or not all(re.fullmatch(r"[\w-]+", str(name)) for name in sites) or not sites:
+    if not isinstance(sites, dict) or not sites or not all(re.fullmatch(SITE, str(name)) for name in sites):
         raise InputError(
             f"sites is {sites!r}: give the data by site, such as \"{{'north': '/data', 'south': '/scans'}}\""
         )
@@ -58,23 +59,30 @@ def main(
         raise InputError(f"{job} exists: name another --output_dir, or remove it")
     parser = ConfigParser(ConfigParser.load_config_files([root / file for file in files]))
     parser.update({"bundle_root": str(root), **knobs, "rounds": rounds, "train#trainer#max_epochs": epochs})
-    parts = {"app_server": "server"} | {f"app_{site}": site for site in sites}
     save_tensors(initial_model(parser), job / "app_server" / BUNDLE / START)
     save_json(server(parser, rounds, len(sites)), job / "app_server" / "config" / "config_fed_server.json")
     for site, data in sites.items():
-        app = job / f"app_{site}"
-        for path in content(root):
-            if path.parts[0] != "models":
-                (app / BUNDLE / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(root / path, app / BUNDLE / path)
+        copy_bundle(root, job / f"app_{site}" / BUNDLE)
         own = {**knobs, "dataset_dir": os.path.abspath(data), "rounds": rounds}
-        save_json(client(parser, files, epochs, own), app / "config" / "config_fed_client.json")
-    deployed = {app: [part] for app, part in parts.items()}
-    save_json(
-        {"name": job.name, "min_clients": len(sites), "resource_spec": {}, "deploy_map": deployed}, job / "meta.json"
-    )
+        save_json(client(parser, files, epochs, own), job / f"app_{site}" / "config" / "config_fed_client.json")
+    deployed = {f"app_{part}": [part] for part in ("server", *sites)}
+    meta = {"name": job.name, "min_clients": len(sites), "resource_spec": {}, "deploy_map": deployed}
+    save_json(meta, job / "meta.json")
     print(f"{job}: {rounds} rounds of {epochs} epochs for {', '.join(sites)}; simulate it by")
     print(f"nvflare simulator {job} --workspace {job}_run --clients {','.join(sites)} --threads {len(sites)}")
+
+
+def copy_bundle(root: Path, target: Path) -> None:
+    """Copy what a release holds of a bundle, without weights, which come from the server.
+
+    Args:
+        root: the bundle's folder.
+        target: folder to make.
+    """
+    for path in content(root):
+        if path.parts[0] != "models":
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, target / path)
 
 
 def initial_model(parser: ConfigParser) -> dict[str, Any]:
