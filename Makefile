@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup lint types test demo render release label test-label nnunet test-nnunet zoo-check clean
+.PHONY: setup lint types test demo render release label test-label federation test-federation nnunet test-nnunet zoo-check clean
 
 setup: .venv/installed
 
@@ -42,7 +42,17 @@ label: .venv-label/installed
 	touch $@
 
 test-label: label
-	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e
+	OMP_NUM_THREADS=1 .venv-label/bin/python -m pytest tests/e2e/test_monai_label.py
+
+federation: .venv-federation/installed
+
+.venv-federation/installed: requirements-federation.txt requirements.txt
+	$(PYTHON) -m venv .venv-federation
+	.venv-federation/bin/python -m pip install --disable-pip-version-check --requirement requirements-federation.txt
+	touch $@
+
+test-federation: federation
+	OMP_NUM_THREADS=1 .venv-federation/bin/python -m pytest tests/e2e/test_federation.py
 
 # nnU-Net beside the rest, of which it changes nothing
 nnunet: .venv/installed-nnunet

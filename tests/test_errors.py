@@ -81,9 +81,19 @@ def test_logs_do_not_repeat_what_the_user_is_told(hooked):
         try:
             raise error
         except Exception:
-            logging.getLogger("engine").exception("run failed: %s", error)
-            logging.getLogger("engine").warning("a warning")
+            logging.getLogger("ignite.engine.engine.Trainer").exception("run failed: %s", error)
+            logging.getLogger("ignite.engine.engine.Trainer").warning("a warning")
     assert records == ["a warning", "run failed: 'defect'", "a warning"]
+
+
+def test_logs_of_programs_that_catch_the_error_are_kept(hooked):
+    _, records = hooked
+    plain_errors()
+    try:
+        raise InputError("no: do this")
+    except InputError as error:
+        logging.getLogger("ClientAlgoExecutor").error("initialize exception: %s", error)
+    assert records == ["initialize exception: no: do this"]
 
 
 def test_tracebacks_can_be_had(hooked, monkeypatch):

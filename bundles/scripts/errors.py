@@ -12,6 +12,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+ENGINES = ("ignite.", "monai.handlers.")  # loggers of what reports an exception and passes it on
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -85,6 +86,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_no_echo(record: logging.LogRecord) -> bool:
-    """Drop what engines log about an exception whose message the user gets anyway."""
+    """Drop what engines log about an exception whose message the user gets anyway; a server that catches it says it."""
     error = (record.exc_info or sys.exc_info())[1]
-    return record.levelno < logging.ERROR or error is None or plain_message(error) is None
+    echo = record.name.startswith(ENGINES) and record.levelno >= logging.ERROR
+    return not echo or error is None or plain_message(error) is None

@@ -16,7 +16,7 @@ from scripts.handlers import ClassificationReport, OcclusionOverlays
 LABELS = ["Mass", "Nodule", "Hernia"]
 
 
-def run(handler: ClassificationReport | OcclusionOverlays, outputs: list[dict[str, torch.Tensor]]) -> None:
+def run(handler: ClassificationReport | OcclusionOverlays, outputs: list[dict[str, torch.Tensor]]) -> Engine:
     batch = [{"case": f"{n:03d}", "patient": str(n // 2)} for n in range(len(outputs))]
 
     def step(engine: Engine, number: int) -> list[dict[str, torch.Tensor]]:
@@ -26,6 +26,7 @@ def run(handler: ClassificationReport | OcclusionOverlays, outputs: list[dict[st
     engine = Engine(step)
     handler.attach(engine)
     engine.run(range(len(outputs)))
+    return engine
 
 
 def test_report_writes_probabilities_and_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -35,8 +36,9 @@ def test_report_writes_probabilities_and_scores(tmp_path: Path, caplog: pytest.L
         {"pred": torch.as_tensor(0.8 * t + 0.1 * rng.random(3)), "label": torch.as_tensor(t, dtype=torch.float32)}
         for t in truth
     ]
-    run(ClassificationReport(str(tmp_path), LABELS, num_resamples=20, part="test"), outputs)
+    engine = run(ClassificationReport(str(tmp_path), LABELS, num_resamples=20, part="test"), outputs)
     report = json.loads((tmp_path / "metrics.json").read_text())
+    assert engine.state.metrics == {"mean_auc": 1}
     assert report["mean"]["auc"] == 1 and report["left_out"] == ["Hernia"] and report["part"] == "test"
     assert report["images"] == 10 and report["patients"] == 5
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))

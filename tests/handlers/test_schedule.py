@@ -47,23 +47,23 @@ def plain_course(phases, total, max_lr):
 @pytest.mark.parametrize("row", TABLE)
 @pytest.mark.parametrize("max_lr", [1e-2, 1e-3, 1e-4])
 def test_rows_of_the_paper_equal_a_plain_loop(row, max_lr):
-    schedule = PhasedSchedule(group_names(), TABLE[row], max_lr)
+    schedule = PhasedSchedule(group_names(), TABLE[row], max_lr, TOTAL)
     course = plain_course(TABLE[row], TOTAL, max_lr)
     assert len(course) == TOTAL
     turns = [sum(steps or 0 for _, _, steps in TABLE[row][:n]) for n in range(len(TABLE[row]) + 1)]
     for step in {s for t in turns for s in (t - 1, t, t + 1, t + 5000) if 0 <= s < TOTAL} | {TOTAL - 1}:
-        part, rate = schedule.at(step, TOTAL)
+        part, rate = schedule.at(step)
         assert part == course[step][0] and rate == pytest.approx(course[step][1], rel=1e-12)
 
 
 def test_sawtooth_rises_and_falls_and_rises_and_falls():
-    schedule = PhasedSchedule(group_names(), TABLE["sawtooth"], 1e-3)
-    rates = {epoch: schedule.at(epoch * EPOCH, TOTAL)[1] for epoch in (0, 24, 25, 49, 50, 99, 100, 999)}
+    schedule = PhasedSchedule(group_names(), TABLE["sawtooth"], 1e-3, TOTAL)
+    rates = {epoch: schedule.at(epoch * EPOCH)[1] for epoch in (0, 24, 25, 49, 50, 99, 100, 999)}
     assert rates[25] == rates[100] == 1e-3
     assert (
         max(rates[0], rates[50]) < 1e-5 and min(rates[24], rates[99]) > 9e-4 and rates[49] < 1e-4 and rates[999] < 1e-5
     )
-    parts = [schedule.at(epoch * EPOCH, TOTAL)[0] for epoch in (0, 49, 50, 999)]
+    parts = [schedule.at(epoch * EPOCH)[0] for epoch in (0, 49, 50, 999)]
     assert parts == ["decoder", "decoder", "all", "all"]
 
 
@@ -87,7 +87,7 @@ class Probe:
 def trained():
     """Return a function that trains a small network for six steps by some phases, and the probe's notes."""
 
-    def train(phases, max_lr=1e-2):
+    def train(phases, max_lr=1e-2, total_steps=6, rounds=1):
         torch.manual_seed(0)
         network = ResEncUNet(1, 2, features=(2, 4), num_blocks=(1, 1), strides=(1, 2), weight_init="default")
         groups = parameter_groups(network)
@@ -97,15 +97,18 @@ def trained():
         probe.weights.append({g["name"]: [p.detach().clone() for p in g["params"]] for g in groups})
         trainer = SupervisedTrainer(
             device=torch.device("cpu"),
-            max_epochs=2,
+            max_epochs=2 // rounds,
             train_data_loader=DataLoader(data, batch_size=1),
             network=network,
             optimizer=optimizer,
             loss_function=torch.nn.MSELoss(),
-            train_handlers=[PhasedSchedule(optimizer, phases, max_lr)],
+            train_handlers=[PhasedSchedule(optimizer, phases, max_lr, total_steps)],
         )
         trainer.add_event_handler(Events.ITERATION_COMPLETED, probe)
         trainer.run()
+        for _ in range(1, rounds):  # as MONAI's federated client goes on
+            trainer.state.max_epochs = trainer.state.epoch + 2 // rounds
+            trainer.run()
         return probe
 
     return train
@@ -134,8 +137,8 @@ def test_frozen_groups_stay_bit_identical_and_collect_no_momentum(trained):
 
 
 def test_warm_up_and_cosine_of_the_vit_papers():
-    schedule = PhasedSchedule(group_names(), [["all", "ramp", 100], ["all", "cosine", None]], 1.5e-4)
-    rates = [schedule.at(step, 1000)[1] for step in range(1000)]
+    schedule = PhasedSchedule(group_names(), [["all", "ramp", 100], ["all", "cosine", None]], 1.5e-4, 1000)
+    rates = [schedule.at(step)[1] for step in range(1000)]
     assert rates[:100] == pytest.approx([1.5e-4 * (i + 1) / 100 for i in range(100)])
     assert rates[100:] == pytest.approx([1.5e-4 * 0.5 * (1 + math.cos(math.pi * i / 900)) for i in range(900)])
     assert rates[99] == rates[100] == 1.5e-4 and 0 < rates[-1] < 1e-9
@@ -144,8 +147,8 @@ def test_warm_up_and_cosine_of_the_vit_papers():
 def test_a_groups_scale_multiplies_its_rate():
     optimizer = group_names()
     optimizer.param_groups[0]["lr_scale"], optimizer.param_groups[1]["lr_scale"] = 0.25, 0.5
-    schedule = PhasedSchedule(optimizer, [["decoder+stem", "constant", 1], ["all", "cosine", None]], 1e-3)
-    state = SimpleNamespace(iteration=1, max_epochs=1, epoch_length=10)
+    schedule = PhasedSchedule(optimizer, [["decoder+stem", "constant", 1], ["all", "cosine", None]], 1e-3, 10)
+    state = SimpleNamespace(iteration=1)
     schedule.set_rates(SimpleNamespace(state=state))
     assert [group["lr"] for group in optimizer.param_groups] == [0.25e-3, 0, 1e-3]
     state.iteration = 2
@@ -170,9 +173,19 @@ def test_a_groups_scale_multiplies_its_rate():
 )
 def test_malformed_phases_are_refused(phases, message):
     with pytest.raises(InputError, match=message):
-        PhasedSchedule(group_names(), phases, 1e-3)
+        PhasedSchedule(group_names(), phases, 1e-3, TOTAL)
 
 
 def test_phases_longer_than_the_training_are_refused(trained):
     with pytest.raises(InputError, match="take 6 steps, the whole training has 6: shorten them"):
         trained([["decoder", "ramp", 4], ["all", "ramp", 2], FULL])
+
+
+def test_rounds_of_a_federated_training_share_one_schedule(trained):
+    phases = [["decoder", "ramp", 4], FULL]
+    assert trained(phases, rounds=2).rates == trained(phases).rates
+
+
+def test_more_rounds_than_stated_are_refused(trained):
+    with pytest.raises(InputError, match="schedule has 3 steps, the training wants 6: give rounds"):
+        trained([FULL], total_steps=3, rounds=2)

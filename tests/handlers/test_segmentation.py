@@ -31,7 +31,7 @@ def engine():
         {"pred": boxes((2, 6), (6, 10)), "label": boxes((2, 6), (6, 10))},
         {"pred": boxes((2, 4)), "label": boxes((2, 6))},
     ]
-    return SimpleNamespace(state=SimpleNamespace(batch=[{"case": "a"}, {"case": "b"}], output=outputs))
+    return SimpleNamespace(state=SimpleNamespace(batch=[{"case": "a"}, {"case": "b"}], output=outputs, metrics={}))
 
 
 def test_the_account_holds_every_case_and_class(engine, tmp_path):
@@ -50,6 +50,7 @@ def test_the_account_holds_every_case_and_class(engine, tmp_path):
     assert content["summary"]["anterior"]["dsc"]["mean"] == pytest.approx((1 + 2 / 3) / 2)
     assert content["summary"]["posterior"]["dsc"] == {"mean": 1.0, "sd": None, "n": 1}
     assert content["summary"]["mean"]["dsc"]["mean"] == pytest.approx((1 + 2 / 3) / 2)
+    assert engine.state.metrics == {"mean_dsc": content["summary"]["mean"]["dsc"]["mean"]}
 
 
 def test_distances_are_in_mm_of_the_image(engine, tmp_path):

@@ -90,6 +90,19 @@ def test_a_new_training_keeps_the_model_in_use_but_not_the_state(tmp_path):
     assert names(tmp_path) == ["former_1", "model.pt", "model_final.pt"]
 
 
+def test_later_rounds_of_a_federated_training_go_on_in_the_same_files(tmp_path):
+    first = Run(tmp_path, max_epochs=1, rounds=2)()
+    first.max_epochs = 2
+    first()
+    assert first.epochs == [1, 2] and names(tmp_path) == FILES
+    assert [weight(tmp_path / name) for name in FILES] == [2, 2, 2]
+
+
+def test_a_federated_client_does_not_resume(tmp_path):
+    with pytest.raises(InputError, match=r"resume is True with 2 rounds: .* give resume=False"):
+        Run(tmp_path, rounds=2, resume=True)
+
+
 def test_other_processes_write_nothing(tmp_path):
     Run(tmp_path)(rank=1)
     assert names(tmp_path) == []

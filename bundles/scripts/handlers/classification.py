@@ -58,7 +58,8 @@ class SaveProbabilities:
 class ClassificationReport(SaveProbabilities):
     """Write the probabilities, and per finding AUC and interval to `metrics.csv` and `metrics.json`.
 
-    Expects `label` (F,) in the output and `patient` in the batch besides.
+    Expects `label` (F,) in the output and `patient` in the batch besides. The mean AUC is the engine's metric
+    `mean_auc`, for whoever runs the evaluator from outside, such as a federated client.
 
     Args:
         output_dir: folder of the files.
@@ -90,6 +91,7 @@ class ClassificationReport(SaveProbabilities):
         if report["left_out"]:
             log.warning("left out, since these images lack one of the classes: %s", ", ".join(report["left_out"]))
         mean = report["mean"]
+        engine.state.metrics["mean_auc"] = mean["auc"]
         if mean["auc"] is not None:
             log.info(
                 "mean AUC %.4f [%.4f, %.4f] over %d findings (n = %d images of %d patients), each in %s",

@@ -32,14 +32,21 @@ class PhasedSchedule:
         optimizer: with named parameter groups (see `parameter_groups`).
         phases: in order.
         max_lr: highest learning rate.
+        total_steps: of the whole training; a federated client, whose trainer knows of one round, has those of all.
         power: exponent of the decay.
     """
 
     def __init__(
-        self, optimizer: Optimizer, phases: Sequence[Sequence[Any]], max_lr: float, power: float = 0.9
+        self,
+        optimizer: Optimizer,
+        phases: Sequence[Sequence[Any]],
+        max_lr: float,
+        total_steps: int,
+        power: float = 0.9,
     ) -> None:
         self.optimizer = optimizer
         self.max_lr = max_lr
+        self.total_steps = total_steps
         self.power = power
         if not isinstance(phases, (list, tuple)):
             raise InputError(
@@ -48,28 +55,33 @@ class PhasedSchedule:
         self.phases = [_phase(phase, [group["name"] for group in optimizer.param_groups]) for phase in phases]
         if [steps is None for _, _, steps in self.phases] != [False] * (len(phases) - 1) + [True]:
             raise InputError("phases: give every phase its steps, and the last one null for the rest of the training")
+        before = sum(steps for _, _, steps in self.phases if steps is not None)
+        if before >= total_steps:
+            raise InputError(
+                f"the phases before the last take {before} steps, the whole training has {total_steps}: shorten them "
+                "(phases) or train longer (max_epochs, steps_per_epoch, in a federation rounds)"
+            )
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
-        self.check_length(engine)
+        engine.add_event_handler(Events.STARTED, self.check_length)
         engine.add_event_handler(Events.ITERATION_STARTED, self.set_rates)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.freeze)
 
     def check_length(self, engine: Engine) -> None:
-        """Refuse a training that ends before its last phase begins."""
-        total = engine.state.max_epochs * engine.state.epoch_length
-        before = sum(steps for _, _, steps in self.phases if steps is not None)
-        if before >= total:
+        """Refuse to train on after the schedule's end."""
+        wanted = engine.state.max_epochs * engine.state.epoch_length
+        if wanted > self.total_steps:
             raise InputError(
-                f"the phases before the last take {before} steps, the whole training has {total}: shorten them "
-                "(phases) or train longer (max_epochs, steps_per_epoch)"
+                f"the schedule has {self.total_steps} steps, the training wants {wanted}: give rounds, the number of "
+                "all rounds of the federation"
             )
 
-    def at(self, step: int, total: int) -> tuple[str, float]:
-        """Return which part trains at `step` (from 0) of `total`, and its learning rate."""
+    def at(self, step: int) -> tuple[str, float]:
+        """Return which part trains at `step` (from 0), and its learning rate."""
         done = step
         for part, shape, steps in self.phases:  # noqa: B007, the one that the loop stops at is wanted
-            length = total - (step - done) if steps is None else steps
+            length = self.total_steps - (step - done) if steps is None else steps
             if done < length:
                 break
             done -= length
@@ -83,13 +95,13 @@ class PhasedSchedule:
 
     def set_rates(self, engine: Engine) -> None:
         """Set every group's rate for the coming step, zero where it is frozen."""
-        part, rate = self.at(engine.state.iteration - 1, engine.state.max_epochs * engine.state.epoch_length)
+        part, rate = self.at(engine.state.iteration - 1)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0) if _trains(group["name"], part) else 0.0
 
     def freeze(self, engine: Engine) -> None:
         """Drop the gradients of frozen groups, which the optimiser then passes over."""
-        part, _ = self.at(engine.state.iteration - 1, engine.state.max_epochs * engine.state.epoch_length)
+        part, _ = self.at(engine.state.iteration - 1)
         for group in self.optimizer.param_groups:
             if not _trains(group["name"], part):
                 for parameter in group["params"]:

@@ -31,7 +31,8 @@ from ..metrics import (
 class SegmentationReport:
     """Score every case on its original grid and write `metrics.csv` and `metrics.json`, if asked also `lesions.csv`.
 
-    Expects decollated output with `pred` and `label` of one channel of label ids, and `case` in the batch.
+    Expects decollated output with `pred` and `label` of one channel of label ids, and `case` in the batch. The mean
+    DSC is the engine's metric `mean_dsc`, for whoever runs the evaluator from outside, such as a federated client.
 
     Args:
         output_dir: folder of the files.
@@ -112,6 +113,7 @@ class SegmentationReport:
     def write(self, engine: Engine) -> None:
         """Write the files and log the means."""
         means = summary(self.rows, self.reported)
+        engine.state.metrics["mean_dsc"] = means["mean"]["dsc"]["mean"]
         aggregated = self.aggregated.result(self.reported)
         report = {
             **self.facts,

@@ -26,7 +26,8 @@ class TrainingCheckpoint:
     """Write `model.pt` (best by validation), `model_final.pt` and `training_state.pt`, and resume from the latter.
 
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
-    Files of an earlier training are set aside in `former_<n>/`, not overwritten.
+    Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
+    belong to the same one.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -37,6 +38,10 @@ class TrainingCheckpoint:
         settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
+        rounds: of a federated training, whose client takes its weights from the server.
+
+    Raises:
+        InputError: if such a client is to resume, which would undo the server's weights.
     """
 
     def __init__(
@@ -49,8 +54,14 @@ class TrainingCheckpoint:
         settings: dict[str, Any] | None = None,
         resume: bool = False,
         interval: int = 1,
+        rounds: int = 1,
     ) -> None:
         check_flags(resume=resume)
+        if resume and rounds > 1:
+            raise InputError(
+                f"resume is True with {rounds} rounds: a federated client goes on from the server's weights, not from "
+                f"{LAST}; give resume=False"
+            )
         self.folder = Path(ckpt_dir)
         self.network = network
         self.optimizer = optimizer
@@ -68,7 +79,9 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def start(self, engine: Engine) -> None:
-        """Resume, or make room."""
+        """Resume, or make room, before the first epoch."""
+        if engine.state.epoch > 0:
+            return
         path = self.folder / LAST
         if self.resume and path.is_file():
             self._load(engine, path)

@@ -29,7 +29,7 @@ def on_device(network: nn.Module, device: torch.device | str, amp: bool = False)
     check_flags(amp=amp)
     network.to(device)
     if amp and torch.device(device).type == "cpu":
-        network.forward = _in_bfloat16(network.forward)  # type: ignore[method-assign]
+        network.forward = _in_bfloat16(network.forward)
     return network
 
 
