@@ -16,13 +16,14 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FRAME = """<!DOCTYPE html><body style="margin:0"><pre id="audit" hidden></pre>
-<iframe id="page" src="PAGE" style="border:0;width:WIDTHpx;height:HEIGHTpx"></iframe>
+<iframe id="page" style="border:0;width:WIDTHpx;height:HEIGHTpx"></iframe>
 <script>
 document.getElementById("page").onload = async (event) => {
+  if (event.target.contentWindow.location.href === "about:blank") return;
   const view = event.target.contentWindow, page = view.document;
   const images = [...page.images], links = [...page.links].map((link) => link.getAttribute("href"));
   images.forEach((image) => { image.loading = "eager"; });
-  await Promise.all(images.map((image) => image.decode().catch(() => null)));
+  await Promise.all(images.filter((image) => !image.complete).map((image) => image.decode().catch(() => null)));
   document.getElementById("audit").textContent = JSON.stringify({
     width: view.innerWidth, content: page.documentElement.scrollWidth, height: page.documentElement.scrollHeight,
     images: images.length, text: page.body.innerText.length, links: links,
@@ -32,6 +33,7 @@ document.getElementById("page").onload = async (event) => {
     loaded: view.performance.getEntriesByType("resource").map((entry) => entry.name),
   });
 };
+document.getElementById("page").src = "PAGE";
 </script>"""
 
 
@@ -83,5 +85,7 @@ def filled(page: str, width: int, height: int) -> str:
 def run(browser: str, *arguments: str) -> str:
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking")
     offline = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    done = subprocess.run([browser, *flags, offline, *arguments], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [browser, *flags, offline, *arguments], capture_output=True, text=True, timeout=120, check=True
+    )
     return done.stdout
