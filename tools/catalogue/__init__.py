@@ -60,6 +60,7 @@ def describe(path: Path) -> dict[str, Any]:
         "weights": any(name.startswith(f"{top}/models/") for name in names),
         "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),
+        "own_picture": own in names,
         "picture": thumbnail(picture) if picture else None,
     }
 
