@@ -91,7 +91,7 @@ def run_bundle():
         arguments = [text for key, value in knobs.items() for text in (f"--{key.replace('__', '#')}", str(value))]
         command = [*(launcher or (sys.executable,)), "-m", "monai.bundle", "run", "--config_file", str(files)]
         command += ["--bundle_root", str(root), *arguments]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=cwd or root.parent, env=env, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         return done
