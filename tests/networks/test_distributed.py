@@ -70,6 +70,7 @@ for name, make in NETWORKS.items():
     errors = [(p.grad - wanted[key]).abs().max().item() for key, p in network.named_parameters() if key in wanted]
     found[name] = {"features": (half - whole[mine]).abs().max().item(), "gradients": max(errors)}
 torch.save(found, f"{sys.argv[1]}/rank{dist.get_rank()}.pt")
+dist.barrier()  # a thread of gloo that still lets go of a tensor while Python ends aborts the process
 dist.destroy_process_group()
 """
 
