@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.errors import plain_errors
 from scripts.files import save_json
+from scripts.networks import on_device
 
 from .memory import GIB, Cost, bytes_of
 from .random_step import random_step
@@ -49,7 +50,7 @@ def main(
         memory: what there is, such as 8GB; with `--estimate`, the largest batch that it suffices for is told.
         flops: count floating-point operations of matrix products and convolutions instead, forward and backward.
         output_file: also write the JSON there.
-        knobs: overrides such as `--batch_size 6`.
+        knobs: overrides such as `--batch_size 6` or `--amp True`.
     """
     configs = ROOT / "bundles" / bundle / "configs"
     files = [configs / f"{name}.json" for name in ("train", *preset.split("+")) if name]
@@ -69,14 +70,16 @@ def main(
 def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
     """Run training steps on random data; see `main`."""
     start = _memory(device)
-    network = parser.get_parsed_content("network_def").to(device)
+    parser.update({"device": device})
+    amp = parser.get_parsed_content("amp")
+    network = on_device(parser.get_parsed_content("network_def"), device, amp)
     optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=1e-3, momentum=0.99)
     seconds = []
     for step in range(steps + 2):
         inputs, target = random_step(parser, step, device)
         began = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", enabled=device.startswith("cuda")):
+        with torch.autocast("cuda", enabled=amp and device.startswith("cuda")):
             loss = parser.get_parsed_content("loss")(network(*inputs), target)
         loss.backward()
         optimizer.step()

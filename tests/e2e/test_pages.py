@@ -1,5 +1,7 @@
 """The catalogue, both reports and the README's pictures in a real browser, on a desktop and on a phone."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil

@@ -1,4 +1,5 @@
 import json
+import statistics
 import subprocess
 import sys
 
@@ -43,19 +44,19 @@ def test_too_little_memory_is_refused_with_what_it_takes():
 
 
 @pytest.mark.slow
-def test_the_estimate_is_above_what_a_step_takes_and_not_far():
+def test_the_estimate_is_near_what_a_step_takes():
     bundle, patch, batch = "hippocampus_segmentation", [40, 56, 40], 4
     code = f"from tools.measure import main; main({bundle!r}, steps=1, patch_size={patch}, batch_size={batch})"
     peaks = []
-    for _ in range(3):  # the same step took 0.66 to 0.78 GiB: memory that is free is given back at other moments
+    for _ in range(3):  # the same step took 0.66 to 0.78 GiB: the allocator keeps more or less of what is free
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         peaks.append(json.loads(done.stdout[done.stdout.index("{") :])["peak_memory_gib"])
-    measured = min(peaks)
+    measured = statistics.median(peaks)
     ids = {f"network_def#{key}": value for key, value in COMPACT.items()}
     ids |= {"network_def#strides": [1, 2, 2, 2], "patch_size": patch}
     train = {**_train("resenc"), "labels": {"background": 0, "anterior": 1, "posterior": 2}}
     peak = Cost(ConfigParser(overlaid(train, [ids], "test"))).peak(batch) / 2**30
-    assert measured <= peak < 1.5 * measured
+    assert 0.95 * measured <= peak < 1.5 * measured
 
 
 def checkpoint(
