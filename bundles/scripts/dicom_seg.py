@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .data.dicom_slices import read_slices
+from .data.dicom_files import is_dicom
+from .data.dicom_stack import frames_of, read_stack
 from .errors import InputError
 from .files import write_atomically
 
@@ -48,12 +49,12 @@ def save_dicom_seg(
     # seconds of imports that other runs do without
     import highdicom as hd
 
-    if not os.path.isdir(series):
+    if not os.path.isdir(series) and not is_dicom(series):
         raise InputError(
             f"a DICOM-SEG refers to its source series, which {series} is not: give the folder of a series, or take the "
             "NIfTI"
         )
-    slices = read_slices(series)
+    slices = read_stack(series)
     volume = hd.Volume(
         _numbered(labels, structures),
         RAS_TO_LPS @ affine,
@@ -69,6 +70,7 @@ def save_dicom_seg(
                 _description(number, name, codes.get(name, {}), algorithm)
                 for number, name in enumerate(structures, start=1)
             ],
+            omit_empty_frames=bool(np.any(labels)),
             series_instance_uid=hd.UID(),
             series_number=1000,
             sop_instance_uid=hd.UID(),
@@ -92,21 +94,24 @@ def _numbered(labels: np.ndarray, structures: Mapping[str, int]) -> np.ndarray:
     return numbers[labels]
 
 
-def _geometry(slices: Sequence[Any]) -> Any:
-    """Return the grid of sorted slices."""
+def _geometry(images: Sequence[Any]) -> Any:
+    """Return the grid of a series' slices, or of the frames of one file."""
     import highdicom as hd
 
-    first, last = (np.array(one.ImagePositionPatient, dtype=float) for one in (slices[0], slices[-1]))
+    planes = frames_of(images[0]) or images
+    positions = np.array([plane.ImagePositionPatient for plane in planes], dtype=float)
+    directions = np.array(planes[0].ImageOrientationPatient, dtype=float)
+    along = positions @ np.cross(directions[:3], directions[3:])
     return hd.VolumeGeometry.from_attributes(
-        image_position=last,  # highdicom counts against the normal
-        image_orientation=slices[0].ImageOrientationPatient,
-        pixel_spacing=slices[0].PixelSpacing,
-        spacing_between_slices=np.linalg.norm(last - first) / (len(slices) - 1) if len(slices) > 1 else 1.0,
-        rows=slices[0].Rows,
-        columns=slices[0].Columns,
-        number_of_frames=len(slices),
+        image_position=positions[along.argmax()],  # highdicom counts against the normal
+        image_orientation=directions,
+        pixel_spacing=planes[0].PixelSpacing,
+        spacing_between_slices=np.ptp(along) / (len(planes) - 1) if len(planes) > 1 else 1.0,
+        rows=images[0].Rows,
+        columns=images[0].Columns,
+        number_of_frames=len(planes),
         coordinate_system="PATIENT",
-        frame_of_reference_uid=slices[0].get("FrameOfReferenceUID"),
+        frame_of_reference_uid=images[0].get("FrameOfReferenceUID"),
     )
 
 

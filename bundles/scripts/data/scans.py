@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .reading import as_list, check_one_series, dicom_files, is_dicom
+from .dicom_files import DICOM_SUFFIXES, dicom_scans, has_frames, is_dicom
+from .dicom_stack import read_stack
+from .reading import as_list
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_FOLDERS = ("labelsTr", "labelsTs")
@@ -43,7 +45,7 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channel
         raise InputError(f"no scans in {source}: expected files ending in {kinds}, or folders of DICOM files")
     if not mixed_dicom:
         for path in (path for image in images for path in as_list(image) if os.path.isdir(path)):
-            check_one_series(path)
+            read_stack(path)
     images = _by_case(images, num_channels) if num_channels > 1 else images
     images = list({tuple(as_list(image)): image for image in images}.values())
     single = [image[0] if isinstance(image, list) and len(image) == 1 else image for image in images]
@@ -51,7 +53,7 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channel
     return sorted(scans, key=lambda scan: scan["case"])
 
 
-def case_names(images: list[Image], suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
+def case_names(images: list[Image], suffixes: tuple[str, ...] = (*SUFFIXES, *DICOM_SUFFIXES)) -> list[str]:
     """Name each image by its file, by its relative path where file names repeat, and with suffix where that does.
 
     Lists of channel files are named without the channel number of nnU-Net.
@@ -142,7 +144,9 @@ def _found(path: Path) -> list[Image]:
     if path.name.endswith(SUFFIXES):
         return [str(path)]
     if is_dicom(str(path)):
-        raise InputError(f"{path} is one DICOM file: give the folder of its series, {path.parent}")
+        if has_frames(str(path)):
+            return [str(path)]
+        raise InputError(f"{path} is one slice of a DICOM series: give the folder of its series, {path.parent}")
     raise InputError(f"{path} is not a scan: known are {', '.join(SUFFIXES)}, folders of DICOM files and JSON lists")
 
 
@@ -173,8 +177,7 @@ def _walk(folder: Path) -> Iterator[str]:
         seen.add(os.path.realpath(root))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LABEL_FOLDERS)
         yield from (os.path.join(root, name) for name in sorted(files) if _is_scan(name))
-        if dicom_files(root):
-            yield root
+        yield from dicom_scans(root)
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:
@@ -198,6 +201,6 @@ def _is_scan(name: str) -> bool:
 
 
 def _stem(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
-    suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
-    stem = name.removesuffix(suffix)
+    suffix = max((suffix for suffix in suffixes if name.lower().endswith(suffix)), key=len, default="")
+    stem = name[: len(name) - len(suffix)]
     return re.sub(r"_\d{4}$", "", stem) if isinstance(image, list) else stem
