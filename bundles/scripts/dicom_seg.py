@@ -14,7 +14,7 @@ from .data.dicom_stack import frames_of, read_stack
 from .errors import InputError
 from .files import write_atomically
 
-# category, type, modifier of a structure to SNOMED CT code and meaning
+# category, type, modifier, side and region of a structure to SNOMED CT code and meaning, or those of another scheme
 Codes = Mapping[str, Mapping[str, Sequence[str]]]
 
 CATEGORY = ("91723000", "Anatomical Structure")
@@ -39,8 +39,9 @@ def save_dicom_seg(
         series: folder of the series.
         path: of the file to write.
         structures: label id of each structure, one segment each.
-        codes: by structure SNOMED CT code and meaning of its `category`, `type` and `modifier` (such as a side);
-            what is not there is called tissue, an anatomical structure.
+        codes: by structure SNOMED CT code and meaning of its `category` and `type`, and where they say more, of a
+            `modifier`, a `side` and the `region` of the body; other schemes' codes name theirs as third. A structure
+            without is called tissue, an anatomical structure.
         algorithm: name and version of what segmented.
 
     Raises:
@@ -119,22 +120,24 @@ def _description(number: int, name: str, codes: Mapping[str, Sequence[str]], alg
     import highdicom as hd
     from pydicom.sr.codedict import codes as dictionary
 
-    def concept(kind: str, otherwise: Sequence[str]) -> Any:
-        value, meaning = codes.get(kind, otherwise)
-        return hd.sr.CodedConcept(value, "SCT", meaning)
+    codes = {"category": CATEGORY, "type": TYPE} | dict(codes)
+
+    def concepts(*kinds: str) -> list[Any]:
+        given = [codes[kind] for kind in kinds if kind in codes]
+        return [hd.sr.CodedConcept(value, scheme[0] if scheme else "SCT", text) for value, text, *scheme in given]
 
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
-        segmented_property_category=concept("category", CATEGORY),
-        segmented_property_type=concept("type", TYPE),
+        segmented_property_category=concepts("category")[0],
+        segmented_property_type=concepts("type")[0],
         algorithm_type="AUTOMATIC",
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=algorithm[0], version=algorithm[1], family=dictionary.DCM.ArtificialIntelligence
         ),
+        anatomic_regions=concepts("region") or None,
     )
-    if "modifier" in codes:
-        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
-            concept("modifier", TYPE)
-        ]
+    modifiers = concepts("modifier", "side")
+    if modifiers:
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
     return description
