@@ -115,7 +115,7 @@ def _common(volume: np.ndarray) -> dict[str, Any]:
     common: dict[str, Any] = {
         name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     }
-    common |= {"PatientID": "p1", "PatientName": "Doe^Jo", "PatientBirthDate": "", "PatientSex": ""}
+    common |= {"PatientID": "P-4711", "PatientName": "Doe^Jo", "PatientBirthDate": "", "PatientSex": ""}
     common |= {"StudyID": "1", "StudyDate": "20260101", "StudyTime": "120000", "AccessionNumber": "", "SeriesNumber": 4}
     common |= {"ReferringPhysicianName": "", "Manufacturer": "none"}
     common |= {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}

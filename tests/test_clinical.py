@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -105,10 +106,20 @@ def test_volumes_are_those_of_the_masks(done) -> None:
     _, _, out = done
     rows = list(csv.DictReader((out / "volumes.csv").open()))
     assert [row["structure"] for row in rows if row["case"] == "series"] == ["anterior", "posterior"]
+    assert [row["case"] for row in rows] == sorted(row["case"] for row in rows) and len(rows) == 2 * 4
     for row in rows:
         image = nib.load(out / f"{row['case']}_seg.nii.gz")
         voxels = np.sum(np.asarray(image.dataobj) == ["background", "anterior", "posterior"].index(row["structure"]))
         assert float(row["volume_ml"]) == pytest.approx(voxels * 0.9 * 1.1 * 1.4 / 1000, abs=1e-4) and voxels > 0
+
+
+def test_results_say_nothing_of_the_patient(done) -> None:
+    _, series, out = done
+    source = pydicom.dcmread(next(Path(series).iterdir()), stop_before_pixels=True)
+    for file in (*out.glob("*.nii.gz"), out / "volumes.csv"):
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        for secret in ("Doe", source.PatientID, source.StudyInstanceUID, source.SeriesInstanceUID, "20260101"):
+            assert secret.encode() not in content, (file, secret)
 
 
 @pytest.mark.parametrize("case", ["series", "frames"])
@@ -132,7 +143,7 @@ def test_the_dicom_segmentation_names_its_source_and_its_segments(done) -> None:
     segmentation = highdicom.seg.segread(out / "series_seg.dcm")
     slices = [pydicom.dcmread(file, stop_before_pixels=True) for file in Path(series).iterdir()]
     assert {uids[2] for uids in segmentation.get_source_image_uids()} == {one.SOPInstanceUID for one in slices}
-    assert segmentation.StudyInstanceUID == slices[0].StudyInstanceUID and segmentation.PatientID == "p1"
+    assert segmentation.StudyInstanceUID == slices[0].StudyInstanceUID and segmentation.PatientID == "P-4711"
     assert segmentation.FrameOfReferenceUID == slices[0].FrameOfReferenceUID
     anterior = segmentation.get_segment_description(1)
     assert anterior.segment_label == "anterior" and anterior.segmented_property_type == dictionary.SCT.Hippocampus

@@ -211,6 +211,22 @@ def test_nothing_to_find(tmp_path, name, message):
         find_scans(tmp_path / name)
 
 
+def test_results_are_no_scans(tmp_path):
+    _touch(tmp_path, "a.nii", "eval/a_seg.nii.gz", "more/b.nii")
+
+    def found(source, results):
+        return [scan["case"] for scan in find_scans(source, results=results)]
+
+    assert found(tmp_path, tmp_path / "eval") == ["a", "b"] and found(tmp_path, None) == ["a", "a_seg", "b"]
+    assert found([tmp_path, tmp_path / "eval" / "a_seg.nii.gz"], tmp_path / "eval") == ["a", "a_seg", "b"]
+    assert found(tmp_path / "a.nii", tmp_path) == ["a"] and found(tmp_path / "more", tmp_path) == ["b"]
+    with pytest.raises(InputError, match="be taken for scans: give another output_dir"):
+        find_scans(tmp_path, results=tmp_path)
+    (tmp_path / "dataset.json").write_text("{}")
+    _touch(tmp_path, "imagesTr/c.nii")
+    assert found(tmp_path, tmp_path) == ["c"]
+
+
 def test_empty_list():
     with pytest.raises(InputError, match="no scans in"):
         find_scans([])

@@ -20,26 +20,30 @@ LABEL_FOLDERS = ("labelsTr", "labelsTs")
 Image = str | list[str]
 
 
-def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channels: int = 1) -> list[dict[str, Any]]:
+def find_scans(
+    source: str | Path | list, mixed_dicom: bool = False, num_channels: int = 1, results: str | Path | None = None
+) -> list[dict[str, Any]]:
     """List the scans behind what the user gave, in the same order on every machine.
 
     Args:
-        source: a scan; a folder, searched recursively, where a folder with DICOM files is one scan; a folder with a
+        source: a scan; a folder, searched recursively, where the DICOM files in a folder are one scan; a folder with a
             `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
             list of any of these. Hidden files, and labels in `labelsTr` or `labelsTs` below a folder, are ignored.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
         num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
+        results: folder where results go, which is not searched for scans.
 
     Returns:
         One `{"case": name, "image": path}` per scan, sorted by case; `image` is a list for a case of several channel
         files. Case names are file (or DICOM folder) names, and relative paths where those repeat.
 
     Raises:
-        InputError: nothing there, no scan found, a malformed JSON file, or a folder with several DICOM series.
+        InputError: nothing there, no scan found, a malformed JSON file, a folder with several DICOM series, or results
+            that would go beside the scans.
     """
     sources = source if isinstance(source, (list, tuple)) else [source]
-    images = [image for item in sources for image in _listed(item, Path.cwd())]
+    images = [image for item in sources for image in _but_results(item, _listed(item, Path.cwd()), results)]
     if not images:
         kinds = ", ".join(SUFFIXES)
         raise InputError(f"no scans in {source}: expected files ending in {kinds}, or folders of DICOM files")
@@ -128,6 +132,18 @@ def _listed(item: Any, base: Path) -> list[Image]:
         if _found(Path(path)) != [path]:
             raise InputError(f"{path} is not one scan: an entry of a data list names a file or a folder of DICOM files")
     return [image]
+
+
+def _but_results(item: Any, images: list[Image], results: str | Path | None) -> list[Image]:
+    """Leave out what lies in the folder of results, if that is below a folder that was searched."""
+    if results is None or not isinstance(item, (str, Path)):
+        return images
+    folder, place = (Path(os.path.abspath(Path(path).expanduser())) for path in (item, results))
+    if folder == place and not (folder / "dataset.json").is_file():
+        raise InputError(f"results would go among the scans in {folder} and be taken for scans: give another output_dir")
+    if not place.is_relative_to(folder) or folder == place:
+        return images
+    return [image for image in images if not Path(as_list(image)[0]).is_relative_to(place)]
 
 
 def _found(path: Path) -> list[Image]:
