@@ -52,8 +52,8 @@ def save_dicom_seg(
 
     if not os.path.isdir(series) and not is_dicom(series):
         raise InputError(
-            f"a DICOM-SEG refers to its source series, which {series} is not: give the folder of a series, or take the "
-            "NIfTI"
+            f"{series} is no DICOM series, which a DICOM-SEG refers to: take the NIfTI, which is written, or give the "
+            "folder of a series"
         )
     slices = read_stack(series)
     volume = hd.Volume(
@@ -84,7 +84,9 @@ def save_dicom_seg(
             series_description=f"{algorithm[0]}, research only"[:64],
         )
     except (AttributeError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{series} gives no DICOM-SEG ({error}): repair its headers, or take the NIfTI") from error
+        raise InputError(
+            f"{series} gives no DICOM-SEG ({error}): take the NIfTI, which is written, or repair its headers"
+        ) from error
     write_atomically(path, segmentation.save_as)
 
 

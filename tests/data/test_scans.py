@@ -44,6 +44,8 @@ def test_paths_relative_to_the_current_folder_become_absolute(tmp_path, monkeypa
     _touch(tmp_path, "data/a.nii")
     monkeypatch.chdir(tmp_path)
     assert find_scans("data") == [{"case": "a", "image": str(tmp_path / "data" / "a.nii")}]
+    os.rename("data", "4711")  # a number, to who reads the command line
+    assert find_scans(4711) == find_scans([4711]) == [{"case": "a", "image": str(tmp_path / "4711" / "a.nii")}]
 
 
 def test_case_names_are_unique(tmp_path):

@@ -43,6 +43,7 @@ def find_scans(
             that would go beside the scans.
     """
     sources = source if isinstance(source, (list, tuple)) else [source]
+    sources = [str(item) if isinstance(item, int) else item for item in sources]  # 4711 on a command line is a number
     images = [image for item in sources for image in _but_results(item, _listed(item, Path.cwd()), results)]
     if not images:
         kinds = ", ".join(SUFFIXES)

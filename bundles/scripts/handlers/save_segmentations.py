@@ -80,6 +80,7 @@ class SaveVolumes:
         """Register with the evaluator."""
         engine.add_event_handler(Events.STARTED, self.forget)
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: logger.info("volumes in ml: %s", self.path))
 
     def forget(self, engine: Engine) -> None:
         """Drop the rows of the cases that are about to be segmented."""
