@@ -141,7 +141,9 @@ def _but_results(item: Any, images: list[Image], results: str | Path | None) -> 
         return images
     folder, place = (Path(os.path.abspath(Path(path).expanduser())) for path in (item, results))
     if folder == place and not (folder / "dataset.json").is_file():
-        raise InputError(f"results would go among the scans in {folder} and be taken for scans: give another output_dir")
+        raise InputError(
+            f"results would go among the scans in {folder} and be taken for scans: give another output_dir"
+        )
     if not place.is_relative_to(folder) or folder == place:
         return images
     return [image for image in images if not Path(as_list(image)[0]).is_relative_to(place)]
