@@ -5,11 +5,13 @@ A card (`bundles/<name>/card.json`) is the only hand-edited file of a bundle:
 - `template`: folder of `tools/templates`; `name`: the bundle's folder; `title`: its display name;
 - `dataset`: the data in the terms of nnU-Net's dataset.json; its `labels` are the ids in the files, and where a
   network is to learn regions, unions of ids, they stand beside them as `regions` with nnU-Net's `regions_class_order`;
-  `codes` (optional): label name to SNOMED CT code and meaning of its `category`, `type`, `modifier`, for DICOM-SEG;
+  `codes` (optional): label name to code and meaning of its `category`, `type`, `modifier`, `side` and `region`, for
+  DICOM-SEG, SNOMED CT or with another scheme as third; all of them in DICOM's context groups;
 - `splits`: name to `{"description", "train", "test"}`, a published division by case names, for `splits/<name>.json`;
 - `network`: the default one of the template's `networks` (the template's own when absent); `networks`: what the others
   need besides their file, as MONAI overlay of it, by name. Each becomes `configs/<network>.json`;
-- `model`: of a bundle that only evaluates, the model: its `channels`, numbers of those of the data, and its `labels`;
+- `model`: of a bundle that only evaluates, the model: its `channels`, numbers of those of the data, its `labels` and
+  their `codes`;
 - `pretrains`: of a pretraining bundle, the network whose encoder it pretrains (or the template of one network);
 - `common`: MONAI overlay of both `train` and `inference` (of `evaluate` and `inference` where nothing is trained);
 - `train`, `evaluate`, `inference`, `multi_gpu_train`, `metadata`: MONAI overlay of that file;
@@ -305,8 +307,9 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
             f"{pred}#channel_def": {str(index): name for index, name in outputs.items()},
         }
     own = {id_: value for id_, value in ids.items() if id_ != "reference_labels"}  # inference has no reference
-    if "codes" in dataset:
-        own["dicom_segmentations#codes"] = dataset["codes"]
+    codes = card.get("model", dataset).get("codes")
+    if codes:
+        own["dicom_segmentations#codes"] = codes
     return {"train": ids, "evaluate": ids, "inference": own, "metadata": metadata}
 
 

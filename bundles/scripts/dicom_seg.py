@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .data.dicom_slices import read_slices
+from .data.dicom_files import is_dicom
+from .data.dicom_stack import frames_of, read_stack
 from .errors import InputError
 from .files import write_atomically
 
-# category, type, modifier of a structure to SNOMED CT code and meaning
+# category, type, modifier, side and region of a structure to SNOMED CT code and meaning, or those of another scheme
 Codes = Mapping[str, Mapping[str, Sequence[str]]]
 
 CATEGORY = ("91723000", "Anatomical Structure")
@@ -38,8 +39,9 @@ def save_dicom_seg(
         series: folder of the series.
         path: of the file to write.
         structures: label id of each structure, one segment each.
-        codes: by structure SNOMED CT code and meaning of its `category`, `type` and `modifier` (such as a side);
-            what is not there is called tissue, an anatomical structure.
+        codes: by structure SNOMED CT code and meaning of its `category` and `type`, and where they say more, of a
+            `modifier`, a `side` and the `region` of the body; other schemes' codes name theirs as third. A structure
+            without is called tissue, an anatomical structure.
         algorithm: name and version of what segmented.
 
     Raises:
@@ -48,12 +50,12 @@ def save_dicom_seg(
     # seconds of imports that other runs do without
     import highdicom as hd
 
-    if not os.path.isdir(series):
+    if not os.path.isdir(series) and not is_dicom(series):
         raise InputError(
-            f"a DICOM-SEG refers to its source series, which {series} is not: give the folder of a series, or take the "
-            "NIfTI"
+            f"{series} is no DICOM series, which a DICOM-SEG refers to: take the NIfTI, which is written, or give the "
+            "folder of a series"
         )
-    slices = read_slices(series)
+    slices = read_stack(series)
     volume = hd.Volume(
         _numbered(labels, structures),
         RAS_TO_LPS @ affine,
@@ -69,6 +71,7 @@ def save_dicom_seg(
                 _description(number, name, codes.get(name, {}), algorithm)
                 for number, name in enumerate(structures, start=1)
             ],
+            omit_empty_frames=bool(np.any(labels)),
             series_instance_uid=hd.UID(),
             series_number=1000,
             sop_instance_uid=hd.UID(),
@@ -81,7 +84,9 @@ def save_dicom_seg(
             series_description=f"{algorithm[0]}, research only"[:64],
         )
     except (AttributeError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{series} gives no DICOM-SEG ({error}): repair its headers, or take the NIfTI") from error
+        raise InputError(
+            f"{series} gives no DICOM-SEG ({error}): take the NIfTI, which is written, or repair its headers"
+        ) from error
     write_atomically(path, segmentation.save_as)
 
 
@@ -92,21 +97,24 @@ def _numbered(labels: np.ndarray, structures: Mapping[str, int]) -> np.ndarray:
     return numbers[labels]
 
 
-def _geometry(slices: Sequence[Any]) -> Any:
-    """Return the grid of sorted slices."""
+def _geometry(images: Sequence[Any]) -> Any:
+    """Return the grid of a series' slices, or of the frames of one file."""
     import highdicom as hd
 
-    first, last = (np.array(one.ImagePositionPatient, dtype=float) for one in (slices[0], slices[-1]))
+    planes = frames_of(images[0]) or images
+    positions = np.array([plane.ImagePositionPatient for plane in planes], dtype=float)
+    directions = np.array(planes[0].ImageOrientationPatient, dtype=float)
+    along = positions @ np.cross(directions[:3], directions[3:])
     return hd.VolumeGeometry.from_attributes(
-        image_position=last,  # highdicom counts against the normal
-        image_orientation=slices[0].ImageOrientationPatient,
-        pixel_spacing=slices[0].PixelSpacing,
-        spacing_between_slices=np.linalg.norm(last - first) / (len(slices) - 1) if len(slices) > 1 else 1.0,
-        rows=slices[0].Rows,
-        columns=slices[0].Columns,
-        number_of_frames=len(slices),
+        image_position=positions[along.argmax()],  # highdicom counts against the normal
+        image_orientation=directions,
+        pixel_spacing=planes[0].PixelSpacing,
+        spacing_between_slices=np.ptp(along) / (len(planes) - 1) if len(planes) > 1 else 1.0,
+        rows=images[0].Rows,
+        columns=images[0].Columns,
+        number_of_frames=len(planes),
         coordinate_system="PATIENT",
-        frame_of_reference_uid=slices[0].get("FrameOfReferenceUID"),
+        frame_of_reference_uid=images[0].get("FrameOfReferenceUID"),
     )
 
 
@@ -114,22 +122,24 @@ def _description(number: int, name: str, codes: Mapping[str, Sequence[str]], alg
     import highdicom as hd
     from pydicom.sr.codedict import codes as dictionary
 
-    def concept(kind: str, otherwise: Sequence[str]) -> Any:
-        value, meaning = codes.get(kind, otherwise)
-        return hd.sr.CodedConcept(value, "SCT", meaning)
+    codes = {"category": CATEGORY, "type": TYPE} | dict(codes)
+
+    def concepts(*kinds: str) -> list[Any]:
+        given = [codes[kind] for kind in kinds if kind in codes]
+        return [hd.sr.CodedConcept(value, scheme[0] if scheme else "SCT", text) for value, text, *scheme in given]
 
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name[:64],
-        segmented_property_category=concept("category", CATEGORY),
-        segmented_property_type=concept("type", TYPE),
+        segmented_property_category=concepts("category")[0],
+        segmented_property_type=concepts("type")[0],
         algorithm_type="AUTOMATIC",
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=algorithm[0], version=algorithm[1], family=dictionary.DCM.ArtificialIntelligence
         ),
+        anatomic_regions=concepts("region") or None,
     )
-    if "modifier" in codes:
-        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
-            concept("modifier", TYPE)
-        ]
+    modifiers = concepts("modifier", "side")
+    if modifiers:
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifiers
     return description

@@ -33,7 +33,8 @@ class CaseEvaluator(SupervisedEvaluator):
         if self.failures:
             texts = [f"case {case}: {message}" for case, message in self.failures.items()]
             rest = f" | and {len(texts) - 3} more, see above" if len(texts) > 3 else ""
-            done = f"{len(texts)} of {self.state.iteration} cases failed, the others are done: "
+            some = len(texts) < self.state.iteration
+            done = f"{len(texts)} of {self.state.iteration} cases failed{', the others are done' if some else ''}: "
             raise InputError(done + " | ".join(texts[:3]) + rest)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -37,6 +38,7 @@ def plain_errors() -> None:
     Every bundle calls this in `initialize`. Other exceptions are defects and keep their traceback, and so does
     everything when the environment variable `MAE_TRACEBACK` is set.
     """
+    warnings.filterwarnings("ignore", "NvImgCodecPydicomReader")  # a decoder for GPUs, which nothing here needs
     if os.environ.get("MAE_TRACEBACK") or getattr(sys.excepthook, "shows_plain_errors", False):
         return
     former = sys.excepthook

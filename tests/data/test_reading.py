@@ -9,7 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.transforms import EnsureChannelFirstd, LoadImaged
+from monai.bundle import ConfigParser
+from monai.transforms import EnsureChannelFirstd
 
 from scripts.data.reading import read_scan, scan_files, stamp
 from scripts.errors import InputError
@@ -126,8 +127,8 @@ def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, k
             itk.imwrite(itk.imread(path), str(tmp_path / "scan.nrrd"))
             path = str(tmp_path / "scan.nrrd")
     train = json.loads((Path(__file__).parents[2] / "bundles/spark3d_pretrain/configs/train.json").read_text())
-    options = {k: v for k, v in train["train"]["preprocessing"]["transforms"][0].items() if k != "_target_"}
-    loaded = EnsureChannelFirstd("image")(LoadImaged(**options)({"image": path}))["image"]
+    load = ConfigParser(train["train"]["preprocessing"]["transforms"][0]).get_parsed_content()
+    loaded = EnsureChannelFirstd("image")(load({"image": path}))["image"]
     expected = read_scan(path)
     assert torch.equal(loaded.as_tensor(), expected.as_tensor())
     assert np.allclose(loaded.affine, expected.affine)

@@ -3,10 +3,12 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from scripts.data.scans import find_scans
 from scripts.errors import InputError
+from tests.dicom_series import write_enhanced, write_report
 
 
 def _touch(root, *names):
@@ -42,6 +44,8 @@ def test_paths_relative_to_the_current_folder_become_absolute(tmp_path, monkeypa
     _touch(tmp_path, "data/a.nii")
     monkeypatch.chdir(tmp_path)
     assert find_scans("data") == [{"case": "a", "image": str(tmp_path / "data" / "a.nii")}]
+    os.rename("data", "4711")  # a number, to who reads the command line
+    assert find_scans(4711) == find_scans([4711]) == [{"case": "a", "image": str(tmp_path / "4711" / "a.nii")}]
 
 
 def test_case_names_are_unique(tmp_path):
@@ -88,6 +92,27 @@ def test_mixed_dicom_folder(tmp_path, write_dicom):
     with pytest.raises(InputError, match="mixed holds 2 DICOM series"):
         find_scans(tmp_path)
     assert find_scans(tmp_path, mixed_dicom=True) == [{"case": "mixed", "image": str(tmp_path / "mixed")}]
+
+
+def test_files_of_many_frames_are_scans(tmp_path, write_dicom):
+    whole = np.zeros((4, 4, 3))
+    alone = write_enhanced(tmp_path / "alone" / "1.2.3", whole, np.eye(4))
+    for name in ("b/x.dcm", "b/y.DCM", "b/1.2.4", "c/x.dcm"):
+        write_enhanced(tmp_path / name, whole, np.eye(4))
+    write_dicom(tmp_path / "c", name="{}.dcm")
+    assert _cases(tmp_path) == ["1.2.4", "alone", "b_x", "c", "c_x", "y"]
+    assert _cases(alone) == ["1.2.3"] and _cases([tmp_path / "b" / "y.DCM"]) == ["y"]
+    images = {scan["case"]: scan["image"] for scan in find_scans(tmp_path)}
+    assert images["alone"] == str(tmp_path / "alone") and images["b_x"] == str(tmp_path / "b" / "x.dcm")
+
+
+def test_dicom_that_is_no_image_is_no_scan(tmp_path, write_dicom):
+    write_report(tmp_path / "reports" / "a.dcm")
+    with pytest.raises(InputError, match="no scans in"):
+        find_scans(tmp_path)
+    write_dicom(tmp_path / "series")
+    write_report(tmp_path / "series" / "a.dcm")
+    assert _cases(tmp_path) == ["series"]
 
 
 def test_single_dicom_file_is_refused(tmp_path, write_dicom):
@@ -186,6 +211,22 @@ def test_nothing_to_find(tmp_path, name, message):
     _touch(tmp_path, "texts/a.txt")
     with pytest.raises(InputError, match=message):
         find_scans(tmp_path / name)
+
+
+def test_results_are_no_scans(tmp_path):
+    _touch(tmp_path, "a.nii", "eval/a_seg.nii.gz", "more/b.nii")
+
+    def found(source, results):
+        return [scan["case"] for scan in find_scans(source, results=results)]
+
+    assert found(tmp_path, tmp_path / "eval") == ["a", "b"] and found(tmp_path, None) == ["a", "a_seg", "b"]
+    assert found([tmp_path, tmp_path / "eval" / "a_seg.nii.gz"], tmp_path / "eval") == ["a", "a_seg", "b"]
+    assert found(tmp_path / "a.nii", tmp_path) == ["a"] and found(tmp_path / "more", tmp_path) == ["b"]
+    with pytest.raises(InputError, match="be taken for scans: give another output_dir"):
+        find_scans(tmp_path, results=tmp_path)
+    (tmp_path / "dataset.json").write_text("{}")
+    _touch(tmp_path, "imagesTr/c.nii")
+    assert found(tmp_path, tmp_path) == ["c"]
 
 
 def test_empty_list():

@@ -9,6 +9,7 @@ from .curation import curate
 from .pretraining_scans import pretraining_scans
 from .rank_share import rank_share
 from .reading import read_scan
+from .scan_reader import ScanReader
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
 from .splits import hold_out, split_cases
@@ -20,6 +21,7 @@ __all__ = [
     "CachedDataset",
     "CaseDataset",
     "RandomBox",
+    "ScanReader",
     "SeededDataset",
     "StepSampler",
     "checked_scans",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +9,7 @@ from monai.data import MetaTensor
 from tqdm import tqdm
 
 from ..errors import InputError
-from .dicom_slices import check_stack
-from .reading import as_list, read_scan
+from .reading import read_scan
 
 
 def checked_scans(scans: list[dict[str, Any]], num_channels: int) -> list[dict[str, Any]]:
@@ -58,8 +56,6 @@ def value_problems(image: MetaTensor) -> Iterator[str]:
 def scan_problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
     """Yield why a scan, a dict with `image`, cannot be given to a network of `num_channels`, if so."""
     try:
-        for folder in filter(os.path.isdir, as_list(scan["image"])):
-            check_stack(folder)
         image = read_scan(scan["image"])
     except InputError as error:
         yield str(error)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from pathlib import Path
 
-import itk
-from monai.data import ITKReader, MetaTensor, NibabelReader
+from monai.data import MetaTensor, NibabelReader
 from monai.transforms import LoadImage
 
 from ..errors import InputError
-
-DICOM_SUFFIXES = (".dcm", ".ima")
+from .dicom_files import dicom_files
+from .scan_reader import ScanReader
 
 
 def read_scan(image: str | list[str]) -> MetaTensor:
@@ -27,15 +25,12 @@ def read_scan(image: str | list[str]) -> MetaTensor:
         a 4D NIfTI file becomes C; what is not 3D keeps its own number of axes, (C, H, W) for a 2D file.
 
     Raises:
-        InputError: what cannot be read: missing, truncated, not an image, or a folder with several DICOM series.
+        InputError: what cannot be read: missing, truncated, not an image, or DICOM that is no one regular volume.
     """
     paths = as_list(image)
     nifti = all(path.endswith((".nii", ".nii.gz")) for path in paths)
     try:
-        for path in paths:
-            if os.path.isdir(path):
-                check_one_series(path)
-        return _loader()(paths, reader=NibabelReader() if nifti else ITKReader())
+        return _loader()(paths, reader=NibabelReader() if nifti else ScanReader())
     except InputError:
         raise
     except Exception as error:  # readers raise whatever their file formats' libraries do
@@ -63,37 +58,6 @@ def stamp(paths: list[str]) -> str:
     except OSError:
         return "missing"
     return f"{sum(stat.st_size for stat in stats)}-{sum(stat.st_mtime_ns for stat in stats)}"
-
-
-def dicom_files(folder: str) -> list[str]:
-    """Return the DICOM files that lie directly in a folder, sorted by name."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.path for entry in entries if not entry.name.startswith(".") and is_dicom(entry.path))
-
-
-def is_dicom(path: str) -> bool:
-    """Tell a DICOM file by its suffix, or where there is none, by the word at byte 128."""
-    name = os.path.basename(path)
-    if name == "DICOMDIR" or not os.path.isfile(path):
-        return False
-    suffix = Path(name).suffix.lower()
-    if suffix in DICOM_SUFFIXES:
-        return True
-    if not re.fullmatch(r"(\.\d+)?", suffix):  # names such as 1.2.840.10008.7 or IM.0001 have no suffix in truth
-        return False
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def check_one_series(folder: str) -> None:
-    """Raise an `InputError` unless MONAI's reader sees exactly one DICOM series; of several it takes any one."""
-    names = itk.GDCMSeriesFileNames.New()
-    names.SetUseSeriesDetails(True)
-    names.AddSeriesRestriction("0008|0021")  # as ITKReader does, so that both count the same
-    names.SetDirectory(folder)
-    found = len(names.GetSeriesUIDs())
-    if found != 1:
-        raise InputError(f"{folder} holds {found} DICOM series where one is expected: give each series its own folder")
 
 
 @cache

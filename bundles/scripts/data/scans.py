@@ -11,39 +11,46 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .reading import as_list, check_one_series, dicom_files, is_dicom
+from .dicom_files import DICOM_SUFFIXES, dicom_scans, has_frames, is_dicom
+from .dicom_stack import read_stack
+from .reading import as_list
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_FOLDERS = ("labelsTr", "labelsTs")
 Image = str | list[str]
 
 
-def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channels: int = 1) -> list[dict[str, Any]]:
+def find_scans(
+    source: str | Path | list, mixed_dicom: bool = False, num_channels: int = 1, results: str | Path | None = None
+) -> list[dict[str, Any]]:
     """List the scans behind what the user gave, in the same order on every machine.
 
     Args:
-        source: a scan; a folder, searched recursively, where a folder with DICOM files is one scan; a folder with a
+        source: a scan; a folder, searched recursively, where the DICOM files in a folder are one scan; a folder with a
             `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
             list of any of these. Hidden files, and labels in `labelsTr` or `labelsTs` below a folder, are ignored.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
         num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
+        results: folder where results go, which is not searched for scans.
 
     Returns:
         One `{"case": name, "image": path}` per scan, sorted by case; `image` is a list for a case of several channel
         files. Case names are file (or DICOM folder) names, and relative paths where those repeat.
 
     Raises:
-        InputError: nothing there, no scan found, a malformed JSON file, or a folder with several DICOM series.
+        InputError: nothing there, no scan found, a malformed JSON file, a folder with several DICOM series, or results
+            that would go beside the scans.
     """
     sources = source if isinstance(source, (list, tuple)) else [source]
-    images = [image for item in sources for image in _listed(item, Path.cwd())]
+    sources = [str(item) if isinstance(item, int) else item for item in sources]  # 4711 on a command line is a number
+    images = [image for item in sources for image in _but_results(item, _listed(item, Path.cwd()), results)]
     if not images:
         kinds = ", ".join(SUFFIXES)
         raise InputError(f"no scans in {source}: expected files ending in {kinds}, or folders of DICOM files")
     if not mixed_dicom:
         for path in (path for image in images for path in as_list(image) if os.path.isdir(path)):
-            check_one_series(path)
+            read_stack(path)
     images = _by_case(images, num_channels) if num_channels > 1 else images
     images = list({tuple(as_list(image)): image for image in images}.values())
     single = [image[0] if isinstance(image, list) and len(image) == 1 else image for image in images]
@@ -51,7 +58,7 @@ def find_scans(source: str | Path | list, mixed_dicom: bool = False, num_channel
     return sorted(scans, key=lambda scan: scan["case"])
 
 
-def case_names(images: list[Image], suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
+def case_names(images: list[Image], suffixes: tuple[str, ...] = (*SUFFIXES, *DICOM_SUFFIXES)) -> list[str]:
     """Name each image by its file, by its relative path where file names repeat, and with suffix where that does.
 
     Lists of channel files are named without the channel number of nnU-Net.
@@ -128,6 +135,20 @@ def _listed(item: Any, base: Path) -> list[Image]:
     return [image]
 
 
+def _but_results(item: Any, images: list[Image], results: str | Path | None) -> list[Image]:
+    """Leave out what lies in the folder of results, if that is below a folder that was searched."""
+    if results is None or not isinstance(item, (str, Path)):
+        return images
+    folder, place = (Path(os.path.abspath(Path(path).expanduser())) for path in (item, results))
+    if folder == place and not (folder / "dataset.json").is_file():
+        raise InputError(
+            f"results would go among the scans in {folder} and be taken for scans: give another output_dir"
+        )
+    if not place.is_relative_to(folder) or folder == place:
+        return images
+    return [image for image in images if not Path(as_list(image)[0]).is_relative_to(place)]
+
+
 def _found(path: Path) -> list[Image]:
     if path.is_dir():
         return _dataset(path) if (path / "dataset.json").is_file() else list(_walk(path))
@@ -142,7 +163,9 @@ def _found(path: Path) -> list[Image]:
     if path.name.endswith(SUFFIXES):
         return [str(path)]
     if is_dicom(str(path)):
-        raise InputError(f"{path} is one DICOM file: give the folder of its series, {path.parent}")
+        if has_frames(str(path)):
+            return [str(path)]
+        raise InputError(f"{path} is one slice of a DICOM series: give the folder of its series, {path.parent}")
     raise InputError(f"{path} is not a scan: known are {', '.join(SUFFIXES)}, folders of DICOM files and JSON lists")
 
 
@@ -173,8 +196,7 @@ def _walk(folder: Path) -> Iterator[str]:
         seen.add(os.path.realpath(root))
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LABEL_FOLDERS)
         yield from (os.path.join(root, name) for name in sorted(files) if _is_scan(name))
-        if dicom_files(root):
-            yield root
+        yield from dicom_scans(root)
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:
@@ -198,6 +220,6 @@ def _is_scan(name: str) -> bool:
 
 
 def _stem(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
-    suffix = max((suffix for suffix in suffixes if name.endswith(suffix)), key=len, default="")
-    stem = name.removesuffix(suffix)
+    suffix = max((suffix for suffix in suffixes if name.lower().endswith(suffix)), key=len, default="")
+    stem = name[: len(name) - len(suffix)]
     return re.sub(r"_\d{4}$", "", stem) if isinstance(image, list) else stem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from ..dicom_seg import Codes, save_dicom_seg
 from ..errors import InputError
 from ..files import save_csv, save_nifti
 
+logger = logging.getLogger(__name__)
 FORMATS = ("nifti", "dicomseg")
 
 
@@ -30,48 +32,88 @@ class SaveSegmentations:
 
     def __init__(self, output_dir: str) -> None:
         self.folder = Path(output_dir)
+        self.saved: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda _: self.saved.clear())
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.warn_of_former)
 
     def __call__(self, engine: Engine) -> None:
         """Write the cases of this iteration."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            path = self.folder / f"{item['case']}_seg.nii.gz"
+            path = self.path(item["case"])
             verb = "replaces" if path.exists() else "is"
             save_nifti(label_map(output), affine_of(output), path)
-            logging.getLogger(__name__).info("%s: its segmentation %s %s", item["case"], verb, path)
+            self.saved.add(item["case"])
+            logger.info("%s: its segmentation %s %s", item["case"], verb, path)
+
+    def warn_of_former(self, engine: Engine) -> None:
+        """Say where a case that failed has a segmentation, which can only be one of an earlier run."""
+        for case in engine.failures.keys() - self.saved:
+            if self.path(case).exists():
+                logger.warning("case %s failed, %s is of an earlier run", case, self.path(case))
+
+    def path(self, case: str) -> Path:
+        """Return the file of a case."""
+        return self.folder / f"{case}_seg.nii.gz"
 
 
 class SaveVolumes:
-    """Write `volumes.csv`, the volume in ml of every structure of every case.
+    """Keep `volumes.csv`, the volume in ml of every structure of every case that is segmented in the folder.
+
+    The cases of a run lose their former rows when it starts, so that one that fails has none; other rows stay.
 
     Args:
         output_dir: folder of the file.
         structures: label id of each structure, or ids of a region; 0 is left out.
     """
 
+    columns = ("case", "structure", "volume_ml")
+
     def __init__(self, output_dir: str, structures: Mapping[str, int | Sequence[int]]) -> None:
         self.path = Path(output_dir) / "volumes.csv"
         self.structures = {name: ids for name, ids in structures.items() if ids != 0}
-        self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, self.forget)
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: logger.info("volumes in ml: %s", self.path))
+
+    def forget(self, engine: Engine) -> None:
+        """Drop the rows of the cases that are about to be segmented."""
+        if self.path.exists():
+            self._update({item["case"] for item in engine.state.dataloader.dataset.data}, [])
 
     def __call__(self, engine: Engine) -> None:
         """Add the cases of this iteration, at once also to the file, for a run may be stopped."""
-        if engine.state.iteration == 1:
-            self.rows.clear()
+        rows = []
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             labels = label_map(output)
             voxel_ml = abs(np.linalg.det(affine_of(output)[:3, :3])) / 1000
             for name, ids in self.structures.items():
                 volume = np.isin(labels, ids).sum() * voxel_ml
-                self.rows.append({"case": item["case"], "structure": name, "volume_ml": f"{volume:.4f}"})
-        save_csv(self.rows, self.path, ["case", "structure", "volume_ml"])
+                rows.append({"case": item["case"], "structure": name, "volume_ml": f"{volume:.4f}"})
+        self._update({row["case"] for row in rows}, rows)
+
+    def _update(self, cases: set[str], rows: list[dict[str, str]]) -> None:
+        """Put rows in the place of those of some cases."""
+        kept = [row for row in self._former() if row["case"] not in cases]
+        save_csv(sorted([*kept, *rows], key=lambda row: row["case"]), self.path, self.columns)
+
+    def _former(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with open(self.path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) == self.columns:
+                return list(reader)
+        raise InputError(
+            f"{self.path} is there and has not the columns {', '.join(self.columns)}: move it, or give another "
+            "output_dir"
+        )
 
 
 class SaveDicomSegmentations:
@@ -110,7 +152,7 @@ class SaveDicomSegmentations:
             path = self.folder / f"{item['case']}_seg.dcm"
             volume = (label_map(output), affine_of(output))
             save_dicom_seg(*volume, item["source"], path, self.labels, self.codes, self.algorithm)
-            logging.getLogger(__name__).info("%s: its DICOM segmentation is %s", item["case"], path)
+            logger.info("%s: its DICOM segmentation is %s", item["case"], path)
 
 
 def label_map(output: Mapping[str, torch.Tensor]) -> np.ndarray:

@@ -12,7 +12,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from scripts.data.reading import is_dicom, read_scan
+from scripts.data.dicom_files import is_dicom
+from scripts.data.reading import read_scan
 from scripts.errors import InputError
 
 from ..cascade import FRAME, LUMEN, OUTER_WALL, read_vessel
