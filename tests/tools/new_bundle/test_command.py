@@ -104,7 +104,8 @@ def test_a_pretrained_model_decides_and_several_channels_are_taken(tmp_path):
     data = write_bids(tmp_path / "data", 8)
     main("organ", str(data), pretrained=str(tmp_path / "model.pt"), target=str(tmp_path), channels=["T1w", "FLAIR"])
     train = json.loads((tmp_path / "organ" / "configs" / "train.json").read_text())
-    assert train["network_def"]["features"] == [4, 8] and train["network_def"]["in_channels"] == 2
+    assert train["network_def"]["features"] == [4, 8]
+    assert ConfigParser(train).get_parsed_content("network_def#in_channels") == 2
     assert train["spacing"] == [1.0, 1.0, 1.5] and train["channels"] == ["T1w", "FLAIR"]
     assert train["patient_pattern"] == "^(sub-[^_]+)"
 
