@@ -61,7 +61,7 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
     if wrong:
         raise InputError(
             f"{source} does not fit this network: {len(wrong)} tensors are missing, extra or of another shape, first "
-            f"{wrong[0]}; use the configuration (such as preset, labels and channels) it was trained with"
+            f"{wrong[0]}; use the configuration (such as the preset, labels and channels) it was trained with"
         )
     network.load_state_dict(state)
 
