@@ -93,8 +93,9 @@ def test_labels_and_channels_agree_everywhere(bundle: Path) -> None:
             assert list(content.get("regions", content["labels"])) == list(defined.values())
             assert list(content["labels"].values()) == list(range(len(content["labels"])))
             assert sorted(content.get("regions_class_order", [])) == [*range(1, 1 + len(content.get("regions", [])))]
-            assert content["network_def"]["out_channels"] == len(defined)
-            assert content["network_def"]["in_channels"] == len(channels)
+            parser = ConfigParser(content)
+            assert parser.get_parsed_content("network_def#out_channels") == len(defined)
+            assert parser.get_parsed_content("network_def#in_channels") == len(channels)
 
 
 @pytest.mark.parametrize("bundle, overlay", NETWORKS, ids=lambda value: getattr(value, "name", None))
@@ -104,8 +105,9 @@ def test_every_network_takes_the_patch_and_has_the_channels(bundle: Path, overla
         with torch.device("meta"):
             network = parser.get_parsed_content("network_def")
         network.check_patch(parser.get_parsed_content("patch_size"))
-        expected = config(bundle, workflow)["network_def"]
-        assert (network.in_channels, network.out_channels) == (expected["in_channels"], expected["out_channels"])
+        formats = config(bundle, "metadata")["network_data_format"]
+        expected = (formats["inputs"]["image"]["num_channels"], formats["outputs"]["pred"]["num_channels"])
+        assert (network.in_channels, network.out_channels) == expected
 
 
 @every_bundle

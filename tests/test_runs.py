@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.monai_checks import check_export, check_properties, run_python
+from tests.small_networks import SMALL
 from tests.warm_runs import run_warm
 from tools.render import ROOT, names_of, read_card
 
@@ -24,10 +25,6 @@ PRETRAININGS, SEGMENTATIONS, EVALUATIONS = (
 # one for each default network, and for regions: the other bundles differ from these by numbers only
 VARIED = [f"{name}_segmentation" for name in ("acdc", "btcv", "msd_braintumour", "hippocampus")]
 METHODS = {"resenc": "spark3d_pretrain", "unetr": "vit_mae_pretrain", "nnformer": "nnformer_mae_pretrain"}
-SMALL = {  # what makes another network of the hippocampus bundle as small as `tiny` makes the default one
-    "unetr": {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 2, "feature_size": 4},
-    "nnformer": {"embed_dim": 12, "num_heads": [1, 2, 3, 6], "stem_strides": [1, 1], "windows": [2, 2, 4, 2]},
-}
 
 
 def every(names):

@@ -11,14 +11,15 @@ from typing import Any
 
 import fire
 
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError, check_flags, plain_errors
 
 from .catalogue import write_catalogue
+from .large_files import WEIGHTS, check_weights, list_weights
 from .render import ROOT, differences, names_of, to_json, write
 from .zoo_check.metadata import metadata_faults
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
-CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "splits", "models/model.pt", "models/model.ts")
+CONTENT = ("LICENSE", "card.json", "configs", "docs", "scripts", "splits", *WEIGHTS)
 
 
 def check(name: str, root: Path = ROOT) -> str:
@@ -98,19 +99,29 @@ def content(bundle: Path) -> list[Path]:
     return sorted(path for path in relative if not any(part.startswith(".") for part in path.parts))
 
 
-def main(*names: str, output_dir: str = "dist", url: str = "", root: str = str(ROOT)) -> None:
+def main(
+    *names: str, output_dir: str = "dist", url: str = "", large_files: bool = False, root: str = str(ROOT)
+) -> None:
     """Release bundles: zips, `model_info.json` (SHA-1, as the MONAI model zoo has it), `SHA256SUMS` and `index.html`.
 
     Args:
         names: bundles to release; all when none is named.
         output_dir: folder for the zips; what was released into it before stays.
-        url: where the folder will be served, for `model_info.json`.
+        url: where the folder will be served, for `model_info.json` and `large_files.yml`.
+        large_files: put the weights beside the zips as well, and list them in the bundles' `large_files.yml`.
         root: project folder.
     """
+    check_flags(large_files=large_files)
+    if large_files and not url:
+        raise InputError("large_files.yml says where the weights are served: give --url")
     project, output = Path(root), Path(output_dir)
     releases = {f"{name}_v{check(name, project)}": name for name in names or names_of(project)}
     info_file = output / "model_info.json"
     info = json.loads(info_file.read_text()) if info_file.is_file() else {}
+    for release, name in releases.items():
+        if large_files:
+            list_weights(project / "bundles" / name, release, output, url)
+        check_weights(project / "bundles" / name)
     for release, name in releases.items():
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()

@@ -156,7 +156,7 @@ def networks_of(card: dict[str, Any], template: Path) -> dict[str, dict[str, Any
         template: its template's folder, whose `networks` hold one overlay each.
 
     Returns:
-        Overlays by name, with the card's channels, labels and own ids; none where the card names no network.
+        Overlays by name, with an output per region and the card's own ids; none where the card names no network.
 
     Raises:
         InputError: if the card names a network that the template does not have.
@@ -286,13 +286,12 @@ def ids_of_dataset(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
             labels = dict(numbered(card, {index: name for name, index in card["model"]["labels"].items()}))
             ids["reference_labels"] = dataset["labels"]
         ids["labels"] = {name: index for index, name in labels.items()}
-        ids["network_def#in_channels"] = len(inputs)
         outputs, predicted = labels, labels_in_words(labels)
         if "regions" in dataset:
             ids |= {key: dataset[key] for key in ("regions", "regions_class_order")}
+            ids["network_def#out_channels"] = "$len(@regions)"
             outputs = dict(enumerate(ids["regions"]))
             predicted = regions_in_words(ids["regions"])
-        ids["network_def#out_channels"] = len(outputs)
         image, pred = "network_data_format#inputs#image", "network_data_format#outputs#pred"
         metadata |= {
             "description": card["docs"]["overview"],

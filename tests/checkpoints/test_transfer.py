@@ -110,3 +110,55 @@ def test_weights_of_exactly_this_network_are_loaded(tmp_path):
     torch.save({"model": {**source.state_dict(), "extra": torch.zeros(1)}}, tmp_path / "more.pt")
     with pytest.raises(InputError, match="1 tensors are missing, extra or of another shape, first extra"):
         load_weights(unet(2), tmp_path / "more.pt")
+
+
+LABELS = {"background": 0, "anterior": 1, "posterior": 2}
+
+
+def saved(tmp_path, classes, task="segmentation", **plan):
+    torch.save({"model": unet(1).state_dict(), "plan": {"task": task, "classes": classes, **plan}}, tmp_path / "own.pt")
+    return tmp_path / "own.pt"
+
+
+@pytest.mark.parametrize(
+    ("classes", "same"),
+    [
+        (LABELS, True),
+        ({"Posterior": 2, "anterior": 1}, True),  # labels count by their value, and the background goes without saying
+        ({"background": 0, "liver": 1, "tumour": 2}, False),
+        ({"background": 0, "anterior": 2, "posterior": 1}, False),
+        ({"whole": [1, 2], "core": 2}, False),
+    ],
+)
+def test_a_head_is_kept_for_the_same_classes_only(tmp_path, caplog, classes, same):
+    path, network = saved(tmp_path, LABELS), unet(2)
+    with caplog.at_level(logging.INFO):
+        transfer_weights(network, path, "encoder+decoder", classes)
+    given = unet(1).state_dict()
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, given[key]) == (same or ".seg_layers." not in key), key
+    told = f"the head is new, for the classes {', '.join(classes)}: decoder.seg_layers.0.weight, decoder"
+    assert (told in caplog.text) != same
+
+
+def test_one_is_told_that_a_decoder_could_be_kept(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        transfer_weights(unet(2), saved(tmp_path, LABELS), "encoder", LABELS)
+    assert "own.pt segments already: --transfer encoder+decoder would keep its decoder too" in caplog.text
+
+
+def test_weights_for_other_classes_are_refused_and_other_names_warned_of(tmp_path, caplog):
+    path = saved(tmp_path, LABELS, labels=LABELS)
+    load_weights(unet(2), path, {"background": 0, "Anterior": 1, "POSTERIOR": 2})
+    assert caplog.text == ""
+    load_weights(unet(2), path, {"background": 0, "liver": 1, "tumour": 2})
+    assert "called ['background', 'anterior', 'posterior'], here ['background', 'liver', 'tumour']" in caplog.text
+    with pytest.raises(
+        InputError, match="trained for the labels .*'posterior': 2}, here they are {'one': 1}: give --l"
+    ):
+        load_weights(unet(2, out_channels=2), path, {"one": 1})
+    regions = {"whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
+    path = saved(tmp_path, regions, labels={"background": 0, "a": 1, "b": 2, "c": 3})
+    load_weights(unet(2), path, regions)
+    with pytest.raises(InputError, match='was trained for the regions .* give --regions "{.whole.: '):
+        load_weights(unet(2), path, regions | {"enhancing": 2})

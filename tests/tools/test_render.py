@@ -106,7 +106,7 @@ def config(project: Path, name: str) -> dict[str, Any]:
 
 def test_train_equals_a_merge_by_hand(project: Path) -> None:
     expected = copy.deepcopy(TRAIN)
-    expected["network_def"] |= {"strides": [2, 2, 2], "in_channels": 2, "out_channels": 3}
+    expected["network_def"]["strides"] = [2, 2, 2]
     expected["train"]["transforms"] = [{"_target_": "RandFlipd"}, {"_target_": "RandZoomd"}]
     expected |= {"channels": ["T1", "T2"], "labels": {"background": 0, "head": 1, "tail": 2}, "max_epochs": 5}
     assert config(project, "train") == expected
@@ -115,7 +115,7 @@ def test_train_equals_a_merge_by_hand(project: Path) -> None:
 
 def test_common_and_dataset_reach_inference_but_train_does_not(project: Path) -> None:
     inference = config(project, "inference")
-    assert inference["network_def"] == {"_target_": "UNet", "in_channels": 2, "out_channels": 3, "strides": [2, 2, 2]}
+    assert inference["network_def"] == {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2, 2]}
     assert inference["labels"] == {"background": 0, "head": 1, "tail": 2}
     assert "max_epochs" not in inference and "train" not in inference
 
@@ -133,11 +133,10 @@ def test_the_card_chooses_the_default_network_and_the_others_become_overlays(pro
     add_networks(project)
     own = {"vit": {"network_def#depth": 3}, "unet": {"patch_size": [4, 4, 4]}}
     write_card(project, changed(network="vit", networks=own, common={}, presets={}, evaluate={}))
-    shapes = {"in_channels": 2, "out_channels": 3}
-    assert config(project, "train")["network_def"] == {"_target_": "ViT", **shapes, "depth": 3}
+    assert config(project, "train")["network_def"] == {"_target_": "ViT", "depth": 3}
     inference = config(project, "inference")
     assert inference["network_def"]["_target_"] == "ViT" and "optimizer" not in inference
-    unet = {"_target_": "UNet", **shapes, "strides": [2, 2]}
+    unet = {"_target_": "UNet", "in_channels": 1, "out_channels": 2, "strides": [2, 2]}
     assert config(project, "unet") == {"network_def": unet, "optimizer": "SGD", "patch_size": [4, 4, 4]}
     assert "configs/vit.json" not in render.render("toy_segmentation", project)
     assert "configs/unet.json" in render.render("toy_segmentation", project)["docs/README.md"]
@@ -262,7 +261,7 @@ def test_regions_lay_the_templates_variant_below_the_card(project: Path) -> None
     train, inference, metadata = (config(project, name) for name in ("train", "inference", "metadata"))
     assert train["regions"] == inference["regions"] == regions["regions"] and train["regions_class_order"] == [1, 2]
     assert train["patch_size"] == inference["patch_size"] == [4, 4, 4] and train["network_def"]["act"] == "sigmoid"
-    assert train["max_epochs"] == 5 and train["network_def"]["out_channels"] == 2  # the card's, and one per region
+    assert train["max_epochs"] == 5 and train["network_def"]["out_channels"] == "$len(@regions)"
     assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "whole", "1": "end"}
 
 

@@ -95,6 +95,12 @@ def test_large_files(bundle: Path) -> None:
     listing.write_text(json.dumps({"large_files": [entry | {"hash_val": ""}, entry | {"path": "../model.pt"}]}))
     assert faults(bundle)[0].endswith("models/model.pt needs hash_type (md5, sha1, sha256, sha512) and its hash_val")
     assert faults(bundle)[1].endswith("path '../model.pt' is not inside the bundle")
+    listing.write_text(json.dumps({"large_files": [{"path": "models/a.pt", "hash_type": "md5", "hash_val": "0" * 32}]}))
+    assert faults(bundle)[1] == "large_files.yml: models/a.pt has no url"
+    listing.write_text(json.dumps({"large_files": [entry | {"path": "models/a.pt", "sha256": "0"}]}))
+    assert faults(bundle)[1].endswith(
+        "models/a.pt has sha256, where only hash_type, hash_val, path, url have a meaning"
+    )
 
 
 def test_style_of_json_and_code(bundle: Path) -> None:

@@ -43,7 +43,7 @@ def validate(bundle: Path, case: dict[str, Any]) -> None:
     image = SpatialPad(size)(item["image"])[:, : size[0], : size[1], : size[2]]
     with torch.no_grad():
         logits = network(torch.as_tensor(image)[None].float())
-    expected = (1, inference["network_def#out_channels"], *size)
+    expected = (1, inference.get_parsed_content("network_def#out_channels"), *size)
     if tuple(logits.shape) != expected or not logits.isfinite().all():
         raise InputError(f"{bundle.name}: a patch gives {tuple(logits.shape)} where {expected} finite logits are due")
 

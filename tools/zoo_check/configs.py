@@ -8,6 +8,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ReferenceResolver
 
+from scripts.errors import brief_message
+
 INFERENCE = ("bundle_root", "device", "network_def", "inferer", "output_dir", "dataset", "evaluator")
 TRAIN = (
     *("bundle_root", "device", "dataset_dir", "output_dir", "val_interval"),
@@ -30,7 +32,7 @@ def config_faults(bundle: Path) -> Iterator[str]:
         yield from (f"{workflow}.json has no {id_}" for id_ in ids if id_ not in parser)
         if base.get("bundle_root") != ".":
             yield f"{workflow}.json has bundle_root {base.get('bundle_root')!r} instead of '.'"
-        yield from channel_faults(base.get("network_def", {}), metadata["network_data_format"], workflow)
+        yield from channel_faults(parser, metadata["network_data_format"], workflow)
         for name in files.keys() - {"metadata", *WORKFLOWS} - (set(OF_TRAIN) if workflow != "train" else set()):
             try:
                 merged = ConfigParser.load_config_files([files[workflow], files[name]])
@@ -45,13 +47,20 @@ def config_faults(bundle: Path) -> Iterator[str]:
         yield from (f"{workflow}.json: {fault}" for fault in found)
 
 
-def channel_faults(network: dict[str, Any], formats: dict[str, Any], workflow: str) -> Iterator[str]:
+def channel_faults(parser: ConfigParser, formats: dict[str, Any], workflow: str) -> Iterator[str]:
     """Yield where a network's channels, also those of one inside it, are not those that the metadata state."""
-    inner = network.get("network", network)
-    for id_, kind, name in (("in_channels", "inputs", "image"), ("out_channels", "outputs", "pred")):
+    network = "network_def#network" if "network_def#network" in parser else "network_def"
+    for key, kind, name in (("in_channels", "inputs", "image"), ("out_channels", "outputs", "pred")):
         stated = formats[kind].get(name, {}).get("num_channels")
-        if id_ in inner and inner[id_] != stated:
-            yield f"{workflow}.json's network has {id_} {inner[id_]}, the metadata state {stated} for {name}"
+        if (id_ := f"{network}#{key}") not in parser:
+            continue
+        try:
+            own = parser.get_parsed_content(id_)
+        except (ValueError, RuntimeError) as error:
+            yield f"{workflow}.json's {id_} cannot be computed: {brief_message(error)}"
+            continue
+        if own != stated:
+            yield f"{workflow}.json's network has {key} {own}, the metadata state {stated} for {name}"
 
 
 def reference_faults(used: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:

@@ -23,6 +23,7 @@ REQUIRED = (
 LIMIT = 25 * 2**20  # bytes of a file in the zoo's repository
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|Users|work|workspace|mnt|scratch|tmp)/|[A-Z]:\\\\?\w)[^\s'\"]*")
+ENTRY = {"path", "url", "hash_val", "hash_type"}
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
 
@@ -87,6 +88,8 @@ def large_file_faults(bundle: Path, entry: dict[str, Any]) -> Iterator[str]:
         return
     if not str(entry.get("url", "")).startswith(("http://", "https://")):
         yield f"{path} has no url"
+    if unknown := sorted(entry.keys() - ENTRY):
+        yield f"{path} has {', '.join(unknown)}, where only {', '.join(sorted(ENTRY))} have a meaning"
     if kind not in DIGITS or not re.fullmatch(rf"[0-9a-f]{{{DIGITS[kind]}}}", checksum):
         yield f"{path} needs hash_type ({', '.join(DIGITS)}) and its hash_val"
     elif target.is_file() and hashlib.new(kind, target.read_bytes()).hexdigest() != checksum:

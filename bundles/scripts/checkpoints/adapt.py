@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+IMAGE = "decoder.image."  # the decoder of a UNETR sees the image too
 POSITIONS = ".position_embedding"
 MODES = {2: "bilinear", 3: "trilinear"}
 
@@ -30,7 +31,7 @@ def adapted(
         The fitted tensor, or None where it cannot be.
     """
     model: Any = network
-    if key.startswith(tuple(model.stem)):
+    if key.startswith((*model.stem, IMAGE)):
         return repeated_stem(given, own)
     if key.endswith(POSITIONS) and given.dim() == 3 and given.shape[2] == own.shape[2]:
         return resampled_positions(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import InputError
 from .adapt import adapted
+from .classes import Classes, check_classes, same_classes
 from .importers import imported
 from .read import read_checkpoint
 
@@ -18,22 +20,25 @@ State = dict[str, torch.Tensor]
 PARTS = ("encoder", "encoder+decoder", "decoder")
 
 
-def load_weights(network: nn.Module, source: str | Path | None) -> nn.Module:
+def load_weights(network: nn.Module, source: str | Path | None, classes: Classes | None = None) -> nn.Module:
     """Load the weights of exactly this network.
 
     Args:
         network: to fill.
         source: see `read_checkpoint`; None leaves the network as it is.
+        classes: those that it shall tell apart, if any, see `check_classes`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: if names or shapes differ.
+        InputError: if names, shapes or classes differ.
     """
     if source is None:
         return network
-    load_state(network, read_checkpoint(source)["model"], source)
+    checkpoint = read_checkpoint(source)
+    check_classes(checkpoint.get("plan", {}), classes, source)
+    load_state(network, checkpoint["model"], source)
     logging.getLogger(__name__).info("loaded %d tensors from %s", len(network.state_dict()), source)
     return network
 
@@ -56,24 +61,27 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
     if wrong:
         raise InputError(
             f"{source} does not fit this network: {len(wrong)} tensors are missing, extra or of another shape, first "
-            f"{wrong[0]}; use the configuration (such as the preset) it was trained with"
+            f"{wrong[0]}; use the configuration (such as the preset, labels and channels) it was trained with"
         )
     network.load_state_dict(state)
 
 
-def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: str = "encoder") -> nn.Module:
+def transfer_weights(
+    network: nn.Module, pretrained: str | Path | None, parts: str = "encoder", classes: Classes | None = None
+) -> nn.Module:
     """Start a network from a pretrained one, as the papers transfer (Spark3D, Tab. 3): the encoder, or more.
 
     The weights of a masked autoencoder are found under whatever prefix wraps the same network; those of vision
     transformers from elsewhere (see `imported`) by their names. A stem pretrained on one channel is repeated for
     several and divided by their number (Spark3D, Tab. 8): equal channels give equal features. Position tables of
-    another grid are resampled.
+    another grid are resampled. The head of a network for other classes is left out, also if its shape fits.
 
     Args:
-        network: with submodules `encoder` and `decoder`, and `stem`, the stem's key prefixes; parts that are not
+        network: with submodules `encoder` and `decoder`, and the key prefixes `stem` and `head`; parts that are not
             transferred stay as they are.
         pretrained: see `read_checkpoint`; None leaves the network as it is.
         parts: "encoder" (with stem), "encoder+decoder" or "decoder".
+        classes: label values by name, or those of each region, that the network shall tell apart.
 
     Returns:
         The network.
@@ -89,14 +97,18 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
         return network
     # the library's decoder holds the encoder once more under its own name: the same tensors
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("decoder.encoder.")}
+    model: Any = network
     checkpoint = read_checkpoint(pretrained)
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
     plan = checkpoint.get("plan", {})
+    new_head = classes is not None and not same_classes(plan.get("classes", classes), classes)
     wanted = [key for key in own if _part(key) in parts.split("+")]
     taken: State = {}
     fitted, skipped = [], []
     for key in wanted:
-        if key in source and source[key].shape == own[key].shape:
+        if new_head and key.startswith(model.head):
+            skipped.append(key)
+        elif key in source and source[key].shape == own[key].shape:
             taken[key] = source[key]
         elif key in source and (tensor := adapted(network, key, source[key], own[key], plan)) is not None:
             taken[key] = tensor
@@ -123,6 +135,11 @@ def transfer_weights(network: nn.Module, pretrained: str | Path | None, parts: s
         ", ".join(skipped) or "none",
         len(own) - len(wanted),
     )
+    head = [key for key in skipped if key.startswith(model.head)]
+    if head:
+        log.info("the head is new, for the classes %s: %s", ", ".join(classes or ()) or "unnamed", ", ".join(head))
+    if plan.get("task") == "segmentation" and "decoder" not in parts:
+        log.info("%s segments already: --transfer encoder+decoder would keep its decoder too", pretrained)
     return network
 
 

@@ -6,6 +6,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..checkpoints import load_weights
+from ..checkpoints.classes import Classes
 
 
 class BundleCheckpointLoader:
@@ -16,11 +17,13 @@ class BundleCheckpointLoader:
     Args:
         network: to fill.
         source: checkpoint file, bundle folder or release zip.
+        classes: those that the network shall tell apart, if any; weights for others are refused.
     """
 
-    def __init__(self, network: nn.Module, source: str) -> None:
+    def __init__(self, network: nn.Module, source: str, classes: Classes | None = None) -> None:
         self.network = network
         self.source = source
+        self.classes = classes
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
@@ -28,4 +31,4 @@ class BundleCheckpointLoader:
 
     def __call__(self, engine: Engine) -> None:
         """Load."""
-        load_weights(self.network, self.source)
+        load_weights(self.network, self.source, self.classes)

@@ -61,7 +61,10 @@ class SegmentationReport:
     ) -> None:
         unknown = [name for name in reported_classes or () if name not in classes or classes[name] == 0]
         if unknown:
-            raise InputError(f"reported_classes names {', '.join(unknown)}: give names out of {', '.join(classes)}")
+            raise InputError(
+                f"reported_classes names {', '.join(unknown)}: give names out of {', '.join(classes)}, "
+                "or '$None' for all"
+            )
         if distance_unit not in ("mm", "voxel"):
             raise InputError(f"distance_unit is {distance_unit!r}: give mm or voxel")
         check_flags(lesion_scores=lesion_scores)

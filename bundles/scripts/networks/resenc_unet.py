@@ -35,6 +35,7 @@ class ResEncUNet(ResidualEncoderUNet):
     """
 
     stem = ("encoder.stem.",)
+    head = ("decoder.seg_layers.",)
     no_weight_decay: tuple[str, ...] = ()
 
     def __init__(

@@ -193,6 +193,7 @@ class ViTNetwork(nn.Module):
     """
 
     stem = ("encoder.patch_embedding.",)
+    head = ("decoder.head.",)
     no_weight_decay: tuple[str, ...] = ("encoder.class_token", "encoder.position_embedding")
 
     def __init__(self, encoder: ViT) -> None:

@@ -40,7 +40,8 @@ def test_it_is_what_its_card_says_and_passes_the_static_checks(made):
     train, inference = (json.loads((made / f"configs/{name}.json").read_text()) for name in ("train", "inference"))
     assert train["channels"] == inference["channels"] == ["CT"]
     assert train["labels"] == {"background": 0, "label 1": 1, "label 2": 2} and train["spacing"] == [1, 1, 2]
-    assert train["network_def"]["out_channels"] == 3 and inference["intensity"]["_target_"] == "ScaleIntensityRanged"
+    assert ConfigParser(train).get_parsed_content("network_def#out_channels") == 3
+    assert inference["intensity"]["_target_"] == "ScaleIntensityRanged"
     for overlay in ("evaluate", "multi_gpu_train", "unetr", "nnformer"):
         ConfigParser.load_config_files([made / "configs/train.json", made / f"configs/{overlay}.json"])
     texts = [path.read_text() for folder in ("configs", "docs") for path in (made / folder).iterdir()]
@@ -80,7 +81,8 @@ def test_regions_of_nnunet_become_regions_of_the_bundle(tmp_path, run_bundle):
     state(data, content)
     main("organ", str(data), target=str(tmp_path), **SMALL)
     train = json.loads((tmp_path / "organ" / "configs" / "train.json").read_text())
-    assert train["regions"] == {"whole": [1, 2], "core": [2]} and train["network_def"]["out_channels"] == 2
+    assert train["regions"] == {"whole": [1, 2], "core": [2]}
+    assert ConfigParser(train).get_parsed_content("network_def#out_channels") == 2
     short = {"max_epochs": 1, "steps_per_epoch": 2, "val_interval": 1, "num_workers": 0, "dataset_dir": data}
     run_bundle(tmp_path / "organ", ["train"], output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
 
@@ -102,7 +104,8 @@ def test_a_pretrained_model_decides_and_several_channels_are_taken(tmp_path):
     data = write_bids(tmp_path / "data", 8)
     main("organ", str(data), pretrained=str(tmp_path / "model.pt"), target=str(tmp_path), channels=["T1w", "FLAIR"])
     train = json.loads((tmp_path / "organ" / "configs" / "train.json").read_text())
-    assert train["network_def"]["features"] == [4, 8] and train["network_def"]["in_channels"] == 2
+    assert train["network_def"]["features"] == [4, 8]
+    assert ConfigParser(train).get_parsed_content("network_def#in_channels") == 2
     assert train["spacing"] == [1.0, 1.0, 1.5] and train["channels"] == ["T1w", "FLAIR"]
     assert train["patient_pattern"] == "^(sub-[^_]+)"
 

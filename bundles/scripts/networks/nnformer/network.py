@@ -46,6 +46,7 @@ class NNFormer(nn.Module):
     """
 
     stem = ("encoder.stem.",)
+    head = ("decoder.heads.",)
 
     def __init__(
         self,

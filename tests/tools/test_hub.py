@@ -1,0 +1,75 @@
+"""A released bundle is pushed to the Hugging Face Hub, of which a stand-in runs here, and comes back as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub
+from tools.release import main as release
+from tools.render import ROOT
+
+pytestmark = pytest.mark.slow
+NAME, REPO = "spark3d_pretrain", "someone/spark3d_pretrain"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(token="hf_secret") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def run(command: str, work: Path, hub: Hub, **environment: str) -> None:
+    """Run a command of the guide as its reader does, on this hub."""
+    program, *arguments = shlex.split(command.replace("\\\n", ""))
+    assert program == "python"
+    isolated = {"HF_ENDPOINT": hub.url, "HF_HOME": str(work / "home"), "HF_HUB_DISABLE_XET": "1"}
+    environment = {**os.environ, **isolated, **environment}
+    done = subprocess.run([sys.executable, *arguments], cwd=work, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_what_arrives_and_comes_back_is_the_release(hub: Hub, tmp_path: Path) -> None:
+    release(NAME, output_dir=str(tmp_path / "dist"))
+    with zipfile.ZipFile(tmp_path / "dist" / f"{NAME}_v0.1.0.zip") as archive:
+        archive.extractall(tmp_path / "released")
+    bundle = tmp_path / "released" / NAME
+    (bundle / "models").mkdir()
+    (bundle / "models" / "model.pt").write_bytes(bytes(range(256)) * 1000)
+    released = files(bundle)
+
+    guide = (ROOT / "docs" / "sharing.md").read_text()
+    push, fetch = (
+        re.search(rf"```bash\n(python -m \S+ {what}.*?)\n```", guide, re.S)[1]
+        for what in ("monai.bundle push_to_hf_hub", r"download [^`]*huggingface_hub")
+    )
+    run(push.replace("<token>", hub.token), tmp_path, hub)
+    assert hub.created == {"name": NAME, "organization": "someone", "visibility": "private"}
+    assert set(hub.refs) == {"main", "0.1.0", "latest_version"} and len(set(hub.refs.values())) == 1
+    arrived = dict(hub.commits[hub.refs["main"]])
+    card = arrived.pop("README.md").decode()  # MONAI makes it of the model card
+    assert arrived == released
+    assert card.endswith(released["docs/README.md"].decode()) and "license: apache-2.0\n---\n# " in card
+    assert list(hub.large.values()) == [released["models/model.pt"]]
+
+    run(fetch, tmp_path, hub, HF_TOKEN=hub.token)
+    (tmp_path / "fetched" / NAME / "README.md").unlink()
+    returned = {path: content for path, content in files(tmp_path / "fetched" / NAME).items() if ".cache/" not in path}
+    assert returned == released and json.loads(returned["configs/metadata.json"])["version"] == "0.1.0"
