@@ -17,8 +17,8 @@ def test_many_classes_need_their_logits_once_and_little_else(tmp_path, target):
     size, classes, patch = (192, 192, 96), 31, 64
     knobs = {"size": size, "classes": classes, "patch_size": (patch,) * 3, "target": target, "half_above_gib": 0.01}
     arguments = [f"--{name}={value}" for name, value in {"output": tmp_path / "report.json", **knobs}.items()]
-    # glibc keeps freed blocks below a threshold that grows by use; a fixed one gives every large tensor back at once, so
-    # that the peak is what is alive together
+    # glibc keeps freed blocks below a threshold that grows by use; a fixed one gives every large tensor back at once,
+    # so that the peak is what is alive together
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     command = [sys.executable, "-m", "benchmarks.inference", *arguments]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
