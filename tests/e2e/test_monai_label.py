@@ -1,4 +1,4 @@
-"""Two of our bundles in one real MONAI Label server: list, infer, correct a label, train, cancel, score."""
+"""Two of our bundles and a foreign one in a MONAI Label server: list, infer, correct a label, train, cancel, score."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from tools.release import main as release
 
@@ -23,13 +24,29 @@ pytest.importorskip("monailabel", reason="needs the environment of requirements-
 import requests  # noqa: E402  comes with MONAI Label
 
 pytestmark = pytest.mark.slow
-FIRST, SECOND = "hippocampus_segmentation", "acdc_segmentation"
+FIRST, SECOND, FOREIGN = "hippocampus_segmentation", "acdc_segmentation", "bright_voxels"
+OTHER_VERSION = """
+
+_call = MirroredSlidingWindowInferer.__call__
+MirroredSlidingWindowInferer.__call__ = lambda self, *args: _call(self, *args).flip(1)
+"""
+FOREIGN_NETWORK = """
+import torch
+
+
+class ResEncUNet(torch.nn.Module):
+    def forward(self, x):
+        return torch.cat([torch.zeros_like(x), x - x.mean()], 1)
+"""
 CASES = 6
 
 
 @pytest.fixture(scope="module")
 def app(run_bundle, labelled, tmp_path_factory):
-    """MONAI Label's app for bundles with two of ours, made small by their preset `tiny` and trained for some steps."""
+    """MONAI Label's app for bundles with a foreign one and two of ours, made small and trained for some steps.
+
+    The second has other code than the first, as another version might.
+    """
     folder = tmp_path_factory.mktemp("label") / "app"
     shutil.copytree(Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle", folder)
     zips = folder.parent / "dist"
@@ -42,7 +59,41 @@ def app(run_bundle, labelled, tmp_path_factory):
         for workflow in ("train", "inference"):  # MONAI Label reads one file, so the preset must stand in it
             bake(bundle / "configs" / f"{workflow}.json", tiny)
         run_bundle(bundle, ["train"], dataset_dir=labelled(name), output_dir=folder.parent / name)
+    code = folder / "model" / SECOND / "scripts" / "inferers" / "mirrored.py"
+    code.write_text(code.read_text() + OTHER_VERSION)
+    write_foreign(folder / "model" / FOREIGN)
     return folder
+
+
+def write_foreign(bundle: Path) -> None:
+    """A bundle as the model zoo has them, with a `scripts` of its own that has names of ours."""
+    for folder in ("configs", "models", "scripts"):
+        (bundle / folder).mkdir(parents=True)
+    (bundle / "scripts" / "__init__.py").touch()
+    (bundle / "scripts" / "networks.py").write_text(FOREIGN_NETWORK)
+    pred = {"type": "image", "channel_def": {"0": "background", "1": "bright"}}
+    metadata = {"network_data_format": {"inputs": {"image": {"num_channels": 1}}, "outputs": {"pred": pred}}}
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    config = {
+        "imports": ["$import torch"],
+        "bundle_root": ".",
+        "device": "cpu",
+        "network_def": {"_target_": "scripts.networks.ResEncUNet"},
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image"},
+                {"_target_": "EnsureChannelFirstd", "keys": "image"},
+            ],
+        },
+        "inferer": {"_target_": "SimpleInferer"},
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}],
+        },
+    }
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config))
+    torch.save({}, bundle / "models" / "model.pt")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +114,7 @@ def server(app, studies):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "models", f"{FIRST},{SECOND}"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "models", f"{FIRST},{SECOND},{FOREIGN}"]
     command += ["--conf", "epistemic_model", FIRST, "--conf", "epistemic_simulation_size", "2"]
     env = {**os.environ, "BUNDLE_DOWNLOAD_SRC": "github", "OMP_NUM_THREADS": "1"}  # folders that are there suffice
     log = app.parent / "server.log"
@@ -97,6 +148,9 @@ def test_inference_equals_the_bundle_run_on_its_own(server, app, studies, run_bu
         assert found.shape == nib.load(image).shape
         np.testing.assert_array_equal(np.asanyarray(found.dataobj), np.asanyarray(expected.dataobj))
         assert len(np.unique(np.asanyarray(found.dataobj))) > 1
+        voxels = np.asanyarray(nib.load(image).dataobj)
+        bright = np.asanyarray(infer(server, FOREIGN, image, tmp_path).dataobj)
+        np.testing.assert_array_equal(bright, voxels > voxels.mean())
 
 
 def test_corrected_labels_train_the_model_that_is_served_next(server, app, studies, tmp_path):
