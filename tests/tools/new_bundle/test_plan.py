@@ -1,5 +1,5 @@
 import json
-import statistics
+import os
 import subprocess
 import sys
 
@@ -47,16 +47,17 @@ def test_too_little_memory_is_refused_with_what_it_takes():
 def test_the_estimate_is_near_what_a_step_takes():
     bundle, patch, batch = "hippocampus_segmentation", [40, 56, 40], 4
     code = f"from tools.measure import main; main({bundle!r}, steps=1, patch_size={patch}, batch_size={batch})"
-    peaks = []
-    for _ in range(3):  # the same step took 0.66 to 0.78 GiB: the allocator keeps more or less of what is free
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        peaks.append(json.loads(done.stdout[done.stdout.index("{") :])["peak_memory_gib"])
-    measured = statistics.median(peaks)
+    # large blocks go back at once, so that the peak is what is alive together, the same in every run
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    alive = json.loads(done.stdout[done.stdout.index("{") :])["peak_memory_gib"]
     ids = {f"network_def#{key}": value for key, value in COMPACT.items()}
     ids |= {"network_def#strides": [1, 2, 2, 2], "patch_size": patch}
-    train = {**_train("resenc"), "labels": {"background": 0, "anterior": 1, "posterior": 2}}
+    stated = {"channels": ["MRI"], "used_channels": None, "labels": {"background": 0, "anterior": 1, "posterior": 2}}
+    train = {**_train("resenc"), **stated}
     peak = Cost(ConfigParser(overlaid(train, [ids], "test"))).peak(batch) / 2**30
-    assert 0.95 * measured <= peak < 1.5 * measured
+    assert 1.4 * alive <= peak < 1.7 * alive  # allocators keep more: glibc's took 0.66 to 0.78 GiB where 0.47 are alive
 
 
 def checkpoint(
