@@ -202,7 +202,8 @@ def _train(network: str) -> dict[str, Any]:
     """Return what a step consists of, by the template's train.json with a network in it."""
     base = with_copies(ConfigParser.load_config_files([TEMPLATE / "train.json"]), TEMPLATE)
     own = json.loads((TEMPLATE / "networks" / f"{network}.json").read_text())
-    needed = ("network_def", "loss", "optimizer", "patch_size", "batch_size", "channels", "labels", "deep_supervision")
+    needed = ["network_def", "loss", "optimizer", "patch_size", "batch_size", "channels", "labels", "deep_supervision"]
+    needed += ["imports", "bundle_root", "own_scripts"]
     return {key: value for key, value in overlaid(base, [own], f"network {network}").items() if key in needed}
 
 
