@@ -32,3 +32,19 @@ def test_transformers():
         share = 1 / found["times_faster"]
         row = f"{share:.2f} (1 CPU thread, median of 5 pairs, "
         assert row in card_text(bundle) and f"| {found['memory_for_backward']:.2f} |" in card_text(bundle)
+
+
+def test_hippocampus():
+    rows = json.loads((ROOT / "bundles/hippocampus_segmentation/card.json").read_text())["docs"]["performance"]["rows"]
+    runs = ("scratch", "finetuned", "longer", "longer_mirrored", "shipped_plain", "shipped")
+    page = (RESULTS / "hippocampus.md").read_text()
+    for row, run in zip(rows, runs, strict=True):
+        summary = json.loads((RESULTS / "hippocampus" / f"{run}_metrics.json").read_text())["summary"]
+        for name, scores in summary.items():
+            words = [spread(scores["dsc"], 3), spread(scores["nsd"], 3), spread(scores["hd95_mm"], 2)]
+            assert all(f" {word} |" in page for word in words)
+            assert name != "mean" or [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == words
+
+
+def spread(score, digits):
+    return f"{score['mean']:.{digits}f} ± {score['sd']:.{digits}f}"

@@ -42,7 +42,10 @@ def average(output: str, *checkpoints: str, half: bool = False) -> None:
         name: means.setdefault(first.data_ptr(), mean([content["model"][name] for content in contents], half))
         for name, first in contents[0]["model"].items()
     }
-    save_tensors({"model": model, "plan": contents[0].get("plan", {}) | {"averaged": len(contents)}}, output)
+    plan = contents[0].get("plan", {}) | {"averaged": len(contents)}
+    if plan.get("pretrained"):
+        plan["pretrained"] = Path(plan["pretrained"]).name  # what is passed on tells no folders of one machine
+    save_tensors({"model": model, "plan": plan}, output)
     print(f"{output}: mean of {len(contents)}, {Path(output).stat().st_size / 1e6:.1f} MB")
 
 

@@ -17,7 +17,7 @@ def network(seed: int, features: tuple[int, ...] = (4, 8)) -> ResEncUNet:
 def saved(folder, *networks):
     paths = [str(folder / f"{number}.pt") for number in range(len(networks))]
     for path, one in zip(paths, networks, strict=True):
-        torch.save({"model": one.state_dict(), "plan": {"steps": 4}}, path)
+        torch.save({"model": one.state_dict(), "plan": {"steps": 4, "pretrained": "/home/someone/pre.pt"}}, path)
     return paths
 
 
@@ -25,7 +25,7 @@ def test_the_mean_loads_as_the_network_and_says_what_it_is(tmp_path):
     both = [network(0), network(1)]
     average(str(tmp_path / "mean.pt"), *saved(tmp_path, *both))
     content = torch.load(tmp_path / "mean.pt", weights_only=True)
-    assert content["plan"] == {"steps": 4, "averaged": 2}
+    assert content["plan"] == {"steps": 4, "pretrained": "pre.pt", "averaged": 2}
     found = load_weights(network(2), tmp_path / "mean.pt")
     for mean, one, other in zip(found.parameters(), *(n.parameters() for n in both), strict=True):
         torch.testing.assert_close(mean, (one + other) / 2)

@@ -1,0 +1,41 @@
+"""The trained hippocampus model in the repository: it runs straight after cloning and scores what its records say."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from tools.render import ROOT
+
+BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
+MODEL = BUNDLE / "models" / "model.pt"
+RECORDS = ROOT / "docs" / "results" / "hippocampus" / "shipped_metrics.json"
+CASES = 3
+
+
+def test_it_is_small_and_says_what_it_is():
+    content = torch.load(MODEL, weights_only=True)
+    card = json.loads((BUNDLE / "card.json").read_text())
+    assert MODEL.stat().st_size < 16e6
+    assert content["plan"]["labels"] == card["dataset"]["labels"]
+    assert content["plan"]["network"]["features"] == card["common"]["network_def#features"]
+    assert all(tensor.isfinite().all() for tensor in content["model"].values())
+
+
+def test_it_segments_as_recorded(real_data, run_bundle, tmp_path):
+    folder = real_data / "Task04_Hippocampus"
+    records = json.loads(RECORDS.read_text())["cases"]
+    for case in sorted({score["case"] for score in records})[:CASES]:
+        run_bundle(
+            BUNDLE, ["inference"], dataset_dir=folder / "imagesTr" / f"{case}.nii.gz", output_dir=tmp_path,
+            mirror_axes=[0],
+        )  # fmt: skip
+        found = np.asanyarray(nib.load(next(tmp_path.rglob(f"{case}*.nii.gz"))).dataobj)
+        label = np.asanyarray(nib.load(folder / "labelsTr" / f"{case}.nii.gz").dataobj)
+        for value, name in enumerate(("anterior", "posterior"), start=1):
+            a, b = found == value, label == value
+            [recorded] = [score["dsc"] for score in records if (score["case"], score["class"]) == (case, name)]
+            np.testing.assert_allclose(2 * (a & b).sum() / (a.sum() + b.sum()), recorded, atol=1e-3)
