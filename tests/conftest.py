@@ -18,6 +18,22 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
+def own_modules():
+    """The modules of `scripts` that the tests imported."""
+    return {name: module for name, module in sys.modules.items() if (name + ".").startswith("scripts.")}
+
+
+@pytest.fixture(autouse=True)
+def keep_own_modules(own_modules):
+    """Put them back after a test in which a bundle's copy took their place, or their classes no longer pickle."""
+    yield
+    if sys.modules.get("scripts") is not own_modules["scripts"]:
+        for name in [name for name in sys.modules if (name + ".").startswith("scripts.")]:
+            del sys.modules[name]
+        sys.modules.update(own_modules)
+
+
+@pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
     """Generated scans: `unlabelled/` and `labelled/` in MSD layout."""
     folder = tmp_path_factory.mktemp("data") / "phantoms"

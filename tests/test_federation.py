@@ -39,7 +39,7 @@ class Site:
 
     def __init__(self, folder: Path, bundle: str, scans: Path, **knobs: Any) -> None:
         self.root = folder / bundle
-        shutil.copytree(ROOT / "bundles" / bundle, self.root)
+        shutil.copytree(ROOT / "bundles" / bundle, self.root, ignore=shutil.ignore_patterns("models"))
         self.knobs = {"dataset_dir": str(scans), "rounds": ROUNDS, **knobs}
         self.client = MonaiAlgo(
             bundle, send_weight_diff=False, config_train_filename=TRAIN, train_kwargs=dict(self.knobs),
