@@ -38,10 +38,10 @@ def average(output: str, *checkpoints: str, half: bool = False) -> None:
         if found != shapes[0]:
             raise InputError(f"{source} is another network than {checkpoints[0]}: average trainings of the same one")
     means: dict[int, torch.Tensor] = {}  # by place in memory: names of one tensor keep sharing it, in the file too
-    model = {
-        name: means.setdefault(first.data_ptr(), mean([content["model"][name] for content in contents], half))
-        for name, first in contents[0]["model"].items()
-    }
+    for name, first in contents[0]["model"].items():
+        if first.data_ptr() not in means:
+            means[first.data_ptr()] = mean([content["model"][name] for content in contents], half)
+    model = {name: means[first.data_ptr()] for name, first in contents[0]["model"].items()}
     plan = contents[0].get("plan", {}) | {"averaged": len(contents)}
     if plan.get("pretrained"):
         plan["pretrained"] = Path(plan["pretrained"]).name  # what is passed on tells no folders of one machine
