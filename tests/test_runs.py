@@ -237,6 +237,26 @@ def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labe
     assert set(np.unique(np.asarray(written.dataobj))) <= set(CARDS[name]["dataset"]["labels"].values())
 
 
+@pytest.mark.parametrize("bundles", ["checkout"], indirect=True)
+def test_several_networks_decide_together(run_bundle, labelled, walk, tmp_path):
+    folder, data = walk(SEGMENTATION), labelled(SEGMENTATION)
+    model = folder / "models" / "model.pt"
+    sure = torch.load(model, weights_only=True)  # of class 1, everywhere, against whatever the other says
+    last = max(key for key in sure["model"] if key.startswith("decoder.seg_layers.") and key.endswith(".bias"))
+    sure["model"][last] += torch.tensor([0.0, 1e4, 0.0])
+    torch.save(sure, tmp_path / "sure.pt")
+    mine = {"dataset_dir": data, "spacing": spacing(data)}
+    both = {"checkpoint": [str(model), str(tmp_path / "sure.pt")], "output_dir": tmp_path / "masks"}
+    run_bundle(SEGMENTATION, ["inference", "tiny"], **mine, **both)
+    masks = sorted((tmp_path / "masks").glob("*_seg.nii.gz"))
+    assert masks and all((np.asarray(nib.load(mask).dataobj) == 1).all() for mask in masks)
+    twice = {"checkpoint": [str(model)] * 2, "output_dir": tmp_path / "metrics"}
+    split = {"split": data / "split.json", "num_folds": 2}
+    run_bundle(SEGMENTATION, ["train", "evaluate", "tiny"], **mine, **split, **twice)
+    again, alone = (json.loads((at / "metrics.json").read_text()) for at in (tmp_path / "metrics", folder / "metrics"))
+    assert again["cases"] == alone["cases"] and again["checkpoint"] == [str(model)] * 2
+
+
 @pytest.mark.parametrize("other", SMALL)
 def test_another_network_by_its_overlay(bundles, run_bundle, phantoms, tmp_path, pretrain, other):
     knobs = {"cwd": tmp_path, "ckpt_dir": tmp_path / "models", "patch_size": [16, 16, 16]}

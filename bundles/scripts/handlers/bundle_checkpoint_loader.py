@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from ignite.engine import Engine, Events
 from torch import nn
 
 from ..checkpoints import load_weights
 from ..checkpoints.classes import Classes
+from ..errors import InputError
+from ..networks import Ensemble
 
 
 class BundleCheckpointLoader:
@@ -16,11 +21,13 @@ class BundleCheckpointLoader:
 
     Args:
         network: to fill.
-        source: checkpoint file, bundle folder or release zip.
+        source: checkpoint file, bundle folder or release zip; of an ensemble one for each of its networks.
         classes: those that the network shall tell apart, if any; weights for others are refused.
     """
 
-    def __init__(self, network: nn.Module, source: str, classes: Classes | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, source: str | Path | Sequence[str | Path], classes: Classes | None = None
+    ) -> None:
         self.network = network
         self.source = source
         self.classes = classes
@@ -31,4 +38,9 @@ class BundleCheckpointLoader:
 
     def __call__(self, engine: Engine) -> None:
         """Load."""
-        load_weights(self.network, self.source, self.classes)
+        sources = [self.source] if isinstance(self.source, str | Path) else self.source
+        networks = self.network.members if isinstance(self.network, Ensemble) else [self.network]
+        if len(sources) != len(networks):
+            raise InputError(f"{len(sources)} checkpoints for {len(networks)} network: this task runs one at a time")
+        for network, source in zip(networks, sources, strict=True):
+            load_weights(network, source, self.classes)

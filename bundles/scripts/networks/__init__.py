@@ -1,5 +1,6 @@
 """The networks: plain modules of which nothing knows about data, files or training."""
 
+from .ensemble import Ensemble, ensemble
 from .nnformer import NNFormer
 from .nnformer_mae import NNFormerMAE
 from .on_device import on_device
@@ -13,6 +14,7 @@ from .vit_mae import ViTMAE
 
 __all__ = [
     "UNETR",
+    "Ensemble",
     "NNFormer",
     "NNFormerMAE",
     "ResEncUNet",
@@ -20,6 +22,7 @@ __all__ = [
     "ViT",
     "ViTClassifier",
     "ViTMAE",
+    "ensemble",
     "on_device",
     "parameter_groups",
 ]
