@@ -37,9 +37,9 @@ def test_transformers():
 def test_hippocampus():
     rows = json.loads((ROOT / "bundles/hippocampus_segmentation/card.json").read_text())["docs"]["performance"]["rows"]
     runs = ("scratch", "finetuned", "longer", "longer_mirrored", "shipped_plain", "shipped")
-    page = (RESULTS / "hippocampus.md").read_text()
+    page = (RESULTS / "hippocampus_model.md").read_text()
     for row, run in zip(rows, runs, strict=True):
-        summary = json.loads((RESULTS / "hippocampus" / f"{run}_metrics.json").read_text())["summary"]
+        summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
         for name, scores in summary.items():
             words = [spread(scores["dsc"], 3), spread(scores["nsd"], 3), spread(scores["hd95_mm"], 2)]
             assert all(f" {word} |" in page for word in words)

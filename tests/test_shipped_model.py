@@ -12,7 +12,7 @@ from tools.render import ROOT
 
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
 MODEL = BUNDLE / "models" / "model.pt"
-RECORDS = ROOT / "docs" / "results" / "hippocampus" / "shipped_metrics.json"
+RECORDS = ROOT / "docs" / "results" / "hippocampus_model" / "shipped_metrics.json"
 CASES = 3
 
 
