@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from fnmatch import fnmatch
 
 import numpy as np
@@ -77,6 +78,18 @@ def test_the_page_needs_nothing_else_and_markdown_its_figures_only(results, tmp_
     assert "30 trainings, 6 pretrainings" in markdown and str(results) not in markdown
     widths = [line.count("|") for line in markdown.split("## Test scores")[1].split("\n\n")[2].splitlines()]
     assert len(widths) == 12 and len(set(widths)) == 1
+
+
+def test_a_reconstruction_is_shown_once_however_many_seeds(results, tmp_path):
+    shutil.copytree(results / "records", tmp_path / "records")
+    records = sorted((tmp_path / "records" / "smallest").glob("pretraining-*.json"))
+    for path in records:
+        path.with_suffix(".png").write_bytes(b"a picture")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"pictures": [f"{path.stem}.png"]}))
+    section = make_section(read_results(tmp_path)[0], tmp_path / "figures")
+    shown = [picture for picture in section.pictures if "Held-out scan" in picture.caption]
+    assert len(records) == 6 and len({picture.caption for picture in shown}) == len(shown) == 2
+    assert sorted((tmp_path / "figures").glob("*pretraining*")) == sorted(picture.path for picture in shown)
 
 
 def test_half_a_study_is_reported_as_far_as_it_is(results, tmp_path):

@@ -160,14 +160,15 @@ def _stacked(arms: list[Arm]) -> Scores:
 
 
 def _reconstructions(results: Results, folder: Path) -> list[Picture]:
-    pictures = []
+    pictures: dict[str, Picture] = {}
     for record in results.pretrainings:
-        for name in record["pictures"][:1]:
-            caption = f"Held-out scan: {record['network']} on {record['pretrain_on']}, {record['variant']}"
+        caption = f"Held-out scan: {record['network']} on {record['pretrain_on']}, {record['variant']}"
+        if record["pictures"] and caption not in pictures and len(pictures) < MAX_PICTURES:  # of one seed only
+            name = record["pictures"][0]
             target = folder / f"{results.study['name']}_{name}"
             write_atomically(target, partial(shutil.copyfile, results.folder / name))
-            pictures.append(Picture(target, caption))
-    return pictures[:MAX_PICTURES]
+            pictures[caption] = Picture(target, caption)
+    return list(pictures.values())
 
 
 def _title(group: tuple[Any, ...]) -> str:
