@@ -1,8 +1,12 @@
 """Figures of time and memory in the model cards are those of the measurements that lie in docs/results."""
 
 import json
+import re
+
+import pytest
 
 from tools.render import ROOT
+from tools.report.__main__ import report
 
 RESULTS = ROOT / "docs" / "results"
 
@@ -44,6 +48,18 @@ def test_hippocampus():
             words = [spread(scores["dsc"], 3), spread(scores["nsd"], 3), spread(scores["hd95_mm"], 2)]
             assert all(f" {word} |" in page for word in words)
             assert name != "mean" or [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == words
+
+
+@pytest.mark.parametrize("name", ["hippocampus", "hippocampus_nnformer"])
+def test_reports_are_rendered_from_the_records_beside_them(name, tmp_path):
+    report(str(RESULTS / name), str(tmp_path / "page"), str(tmp_path / f"{name}.md"))
+    assert (tmp_path / f"{name}.md").read_text() == (RESULTS / f"{name}.md").read_text()
+
+
+def test_the_summary_of_the_networks_quotes_the_report():
+    report, summary = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "hippocampus_networks"))
+    quoted = re.findall(r"[\d.]+ ± [\d.]+", summary.split("## UNETR")[0])
+    assert len(quoted) == 8 and all(f"| {score} |" in report for score in quoted)
 
 
 def spread(score, digits):

@@ -80,6 +80,11 @@ def test_the_page_needs_nothing_else_and_markdown_its_figures_only(results, tmp_
     assert len(widths) == 12 and len(set(widths)) == 1
 
 
+def test_pretrainings_stand_in_order(results, tmp_path):
+    rows = table(make_section(read_results(results)[0], tmp_path), "Pretraining").rows
+    assert [(row[1], row[3]) for row in rows] == [(on, seed) for on in ("heads", "self") for seed in ("0", "1", "2")]
+
+
 def test_a_reconstruction_is_shown_once_however_many_seeds(results, tmp_path):
     shutil.copytree(results / "records", tmp_path / "records")
     records = sorted((tmp_path / "records" / "smallest").glob("pretraining-*.json"))

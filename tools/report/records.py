@@ -107,7 +107,9 @@ def _read_study(folder: Path) -> Results:
     orders = [list(study[name]) for name in ("datasets", "networks", "initialisations", "variants", "budgets")]
     known = [arm for arm in arms.values() if all(part in order for part, order in zip(arm.key, orders, strict=True))]
     known.sort(key=lambda arm: [orders[i].index(arm.key[i]) for i in (0, 1, 4, 3, 2)])
-    return Results(study, known, [record for record in records if record["kind"] == "pretraining"], folder)
+    pretrainings = [record for record in records if record["kind"] == "pretraining"]
+    pretrainings.sort(key=lambda record: [record[key] for key in ("network", "pretrain_on", "variant", "seed")])
+    return Results(study, known, pretrainings, folder)
 
 
 def case_scores(record: Record, metric: str) -> dict[str, float]:
