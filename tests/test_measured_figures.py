@@ -57,9 +57,9 @@ def test_reports_are_rendered_from_the_records_beside_them(name, tmp_path):
 
 
 def test_the_summary_of_the_networks_quotes_the_report():
-    report, summary = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "hippocampus_networks"))
+    page, summary = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "hippocampus_networks"))
     quoted = re.findall(r"[\d.]+ ± [\d.]+", summary.split("## UNETR")[0])
-    assert len(quoted) == 8 and all(f"| {score} |" in report for score in quoted)
+    assert len(quoted) == 8 and all(f"| {score} |" in page for score in quoted)
 
 
 def spread(score, digits):

@@ -15,6 +15,9 @@ from ..errors import InputError
 class Ensemble(nn.Module):
     """Average the logits of networks of one architecture, as nnU-Net does with the networks of its five folds.
 
+    As one network it averages window by window; MONAI's `EnsembleEvaluator` keeps the logits of every network for the
+    whole volume, which many classes on a large scan have no memory for.
+
     Args:
         network: one of them, copied for the others; what each has learned is loaded afterwards.
         size: how many.
