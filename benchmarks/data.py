@@ -15,7 +15,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import fire
 import nibabel as nib
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from monai.bundle import ConfigParser
 from scipy.ndimage import gaussian_filter
 
 from scripts.data import RandomBox, SeededDataset, find_scans, read_scan
-from scripts.errors import plain_errors
+from tools.cli import cli
 from tools.render import ROOT
 
 from .pairs import against, alternate
@@ -146,5 +145,4 @@ def generated(folder: Path, number: int, size: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

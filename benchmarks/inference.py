@@ -12,15 +12,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import fire
 import nibabel as nib
 import numpy as np
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd
 
-from scripts.errors import plain_errors
 from scripts.inferers import MirroredSlidingWindowInferer
 from scripts.transforms import InvertedLabelsd, Resampled
+from tools.cli import cli
 
 from .spark3d import peak_bytes
 
@@ -102,5 +101,4 @@ def phantom(size: Sequence[int]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fire
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+from tools.cli import cli
 
 from .spark3d import encoder_pass, example, network, step
 
@@ -76,4 +77,4 @@ def operators(run: Callable[[], None], device: str, top: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    fire.Fire(main)
+    cli(main)

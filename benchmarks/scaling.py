@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import fire
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from scripts.losses import MaskedMSELoss
+from tools.cli import cli
 
 from .pairs import wait
 from .spark3d import autocast, example, network, peak_bytes
@@ -146,4 +146,4 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    fire.Fire(one, sys.argv[2:]) if sys.argv[1:2] == ["one"] else fire.Fire(main)
+    cli(one, sys.argv[2:]) if sys.argv[1:2] == ["one"] else cli(main)

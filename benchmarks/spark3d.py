@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 import torch
 from torch import nn
@@ -28,6 +27,7 @@ from scripts.networks import ResEncUNet, Spark3D
 from scripts.networks.block_sparse import Cells, encode_cells
 from scripts.networks.sparse import encode_visible
 from scripts.pretraining.masks import cell_grid, draw_mask
+from tools.cli import cli
 
 from .pairs import against, alternate
 from .tables import execution_table
@@ -206,6 +206,6 @@ def peak_bytes(device: str, now: bool = False) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["memory"]:
-        fire.Fire(memory, sys.argv[2:])
+        cli(memory, sys.argv[2:])
     else:
-        fire.Fire(main)
+        cli(main)

@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 import torch
 from torch import nn
 
-from scripts.errors import plain_errors
 from scripts.networks import NNFormer, NNFormerMAE, ViTMAE
 from scripts.pretraining.masks import cell_grid, draw_mask
+from tools.cli import cli
 
 from .pairs import against, alternate
 
@@ -141,5 +140,4 @@ def saved_bytes(run: Pass, encoder: nn.Module) -> int:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

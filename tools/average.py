@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fire
 import torch
 
 from scripts.checkpoints import read_checkpoint
-from scripts.errors import InputError, check_flags, plain_errors
+from scripts.errors import InputError, check_flags
 from scripts.files import save_tensors
+
+from .cli import cli
 
 
 def average(output: str, *checkpoints: str, half: bool = False) -> None:
@@ -58,5 +59,4 @@ def mean(tensors: list[torch.Tensor], half: bool) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(average)
+    cli(average)

@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 import torch
 
 from scripts.checkpoints import read_checkpoint
 from scripts.checkpoints.resenc_keys import from_nnssl as nnssl_names
 from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import save_json, save_tensors
 
+from .cli import cli
 from .nnunet_architecture import network_settings
 from .nnunet_plans import CONFIGURATION, in_our_words, matching_plans, num_channels, read_plans
 
@@ -109,5 +109,4 @@ def read_nnssl(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire({"to_nnunet": to_nnunet, "from_nnssl": from_nnssl})
+    cli({"to_nnunet": to_nnunet, "from_nnssl": from_nnssl})

@@ -8,10 +8,11 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import fire
 from monai.apps import download_url, extractall
 
-from scripts.errors import InputError, brief_message, plain_errors
+from scripts.errors import InputError, brief_message
+
+from .cli import cli
 
 
 def main(name: str, source: str, bundle_dir: str = ".", version: str | None = None) -> None:
@@ -67,5 +68,4 @@ def chosen(releases: dict[str, dict[str, str]], name: str, version: str | None) 
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

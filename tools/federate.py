@@ -12,13 +12,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import fire
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import save_json, save_tensors
 
+from .cli import cli
 from .release import content
 from .render import ROOT
 
@@ -172,5 +172,4 @@ def component(name: str, path: str, **arguments: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

@@ -14,15 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import fire
 import torch
 from monai.bundle import ConfigParser
 from torch.utils.flop_counter import FlopCounterMode
 
-from scripts.errors import plain_errors
 from scripts.files import save_json
 from scripts.networks import on_device
 
+from .cli import cli
 from .memory import GIB, Cost, bytes_of
 from .random_step import random_step
 from .render import ROOT
@@ -124,5 +123,4 @@ def _memory(device: str) -> int:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import fire
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.data.xray_findings import FINDINGS, NO_FINDING
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import save_csv
+
+from .cli import cli
 
 KINDS = ("L", "RGB", "RGBA", "I;16")  # the release has a few RGBA; the others are what users bring
 IMAGES_PER_FOLDER = 20
@@ -123,5 +124,4 @@ def save_kind(image: NDArray[np.float64], kind: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(make_xrays)
+    cli(make_xrays)

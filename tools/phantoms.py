@@ -11,14 +11,14 @@ import shutil
 import sys
 from pathlib import Path
 
-import fire
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 
+from .cli import cli
 from .phantom_anatomy import CONTRASTS, make_phantom
 
 ACCOUNT = "phantoms.json"  # written last: the settings of a complete set
@@ -149,5 +149,4 @@ def _write_json(path: Path, content: object) -> None:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(make_phantoms)
+    cli(make_phantoms)

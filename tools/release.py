@@ -9,11 +9,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import fire
-
-from scripts.errors import InputError, check_flags, plain_errors
+from scripts.errors import InputError, check_flags
 
 from .catalogue import write_catalogue
+from .cli import cli
 from .large_files import WEIGHTS, check_weights, list_weights
 from .render import ROOT, differences, names_of, to_json, write
 from .zoo_check.metadata import metadata_faults
@@ -135,5 +134,4 @@ def main(
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

@@ -29,17 +29,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import fire
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from benchmarks.tables import execution_table
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import write_atomically
 
 from .bundle_table import with_tables
 from .card_defaults import chained, completed
+from .cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train", "inference")
@@ -540,5 +540,4 @@ def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

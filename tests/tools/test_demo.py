@@ -11,7 +11,8 @@ import pytest
 
 from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of
-from tools.demo.__main__ import last_lines, main, run_demo, run_logged
+from tools.cli import cli
+from tools.demo.__main__ import demo, last_lines, run_demo, run_logged
 from tools.demo.settings import GENERATED, REAL, ROOT, make_settings
 from tools.demo.steps import make_steps
 
@@ -231,29 +232,28 @@ def test_a_stop_ends_the_step_and_says_how_to_go_on(tmp_path, how):
     program = f"""
 import sys, pathlib, signal
 signal.signal(signal.SIGINT, signal.SIG_DFL if {how == signal.SIGTERM} else signal.default_int_handler)
-from tools.demo import __main__ as demo
-def sleeper(**_):
+from tools.cli import cli
+from tools.demo.__main__ import run_logged
+def sleeper():
     child = "import os, time; open({str(tmp_path / "pid")!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    demo.run_logged([sys.executable, "-c", child], pathlib.Path({str(tmp_path / "log")!r}))
-demo.demo = sleeper
-sys.argv = ["demo"]
-demo.main()
+    run_logged([sys.executable, "-c", child], pathlib.Path({str(tmp_path / "log")!r}))
+cli(sleeper, [], resumes=True)
 """
-    demo = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     pid = tmp_path / "pid"
     while not pid.exists() or not pid.read_text():
-        assert demo.poll() is None
+        assert process.poll() is None
         time.sleep(0.05)
-    demo.send_signal(how)
-    said, _ = demo.communicate(timeout=30)
-    assert demo.returncode == 130
+    process.send_signal(how)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
     assert "the same command continues from here" in said
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 
 
-def test_command_line_shows_one_line_for_a_mistake(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["demo", "--data", str(tmp_path), "--output_dir", str(tmp_path / "out")])
+def test_command_line_shows_what_to_put_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     with pytest.raises(InputError, match="empty"):
-        main()
+        cli(demo, ["--data", str(tmp_path), "--output_dir", str(tmp_path / "out")], resumes=True)
     assert not Path(tmp_path / "out").exists()

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,11 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import fire
-
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import save_json
 
+from ..cli import cli
 from ..commands import command_line, shown
 from ..facts import device_name
 from ..logs import last_lines
@@ -228,16 +226,5 @@ def _say(text: str) -> None:
     print(f"\n{text}", flush=True)
 
 
-def main() -> None:
-    """Run the command line; a stop by the user or the system leaves a line on how to go on, and no step behind."""
-    plain_errors()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        fire.Fire(demo)
-    except KeyboardInterrupt:
-        print("\nstopped: the same command continues from here", flush=True)
-        raise SystemExit(130) from None
-
-
 if __name__ == "__main__":
-    main()
+    cli(demo, resumes=True)

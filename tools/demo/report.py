@@ -8,13 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-import fire
 from matplotlib.figure import Figure
 
 from scripts.data.scans import case_names
-from scripts.errors import InputError, plain_errors
+from scripts.errors import InputError
 from scripts.files import write_atomically
 
+from ..cli import cli
 from ..commands import shown
 from ..curves import read_curves
 from ..facts import read_environment
@@ -137,5 +137,4 @@ def read_segmentations(out: Path, data: Path) -> list[figures.Segmentation]:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(report)
+    cli(report)

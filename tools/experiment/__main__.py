@@ -6,18 +6,15 @@ python -m tools.experiment studies/smallest.json --output_dir experiments/smalle
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
-import fire
+from scripts.errors import InputError
 
-from scripts.errors import InputError, plain_errors
-
+from ..cli import cli
 from ..commands import Knobs, command_line
 from ..phantoms import make_phantoms
 from .child import Runner, claimed, run_child
@@ -178,16 +175,5 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def main() -> None:
-    """Run the command line; a stop by the user or the system leaves no command behind."""
-    plain_errors()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        fire.Fire(experiment)
-    except KeyboardInterrupt:
-        print("\nstopped: the same command continues from here", file=sys.stderr, flush=True)
-        raise SystemExit(130) from None
-
-
 if __name__ == "__main__":
-    main()
+    cli(experiment, resumes=True)

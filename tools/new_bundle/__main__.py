@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import fire
-
 from scripts.data.reading import as_list
-from scripts.errors import InputError, check_flags, plain_errors
+from scripts.errors import InputError, check_flags
 from scripts.files import save_csv, save_json
 
+from ..cli import cli
 from ..commands import bundle_command, command_line
 from ..memory import bytes_of
 from ..render import ROOT
@@ -148,5 +147,4 @@ def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

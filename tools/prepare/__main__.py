@@ -5,15 +5,12 @@ python -m tools.prepare hippocampus --source downloads --target data/hippocampus
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
-import fire
+from scripts.errors import InputError, check_flags
 
-from scripts.errors import InputError, check_flags, plain_errors
-
+from ..cli import cli
 from .cards import dataset_module, dataset_section, downloads
 from .download import fetch
 from .listing import list_datasets
@@ -50,16 +47,5 @@ def run(dataset: str = "", source: str = "", target: str = "", download: bool = 
     prepare(str(dataset), Path(str(source)), Path(str(target)), **options)
 
 
-def main() -> None:
-    """Run the command line; a stop by the user or the system leaves what is finished on record."""
-    plain_errors()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        fire.Fire(run)
-    except KeyboardInterrupt:
-        print("\nstopped: the same command continues from here", file=sys.stderr, flush=True)
-        raise SystemExit(130) from None
-
-
 if __name__ == "__main__":
-    main()
+    cli(run, resumes=True)

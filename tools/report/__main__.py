@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 from matplotlib.figure import Figure
 
-from scripts.errors import plain_errors
 from scripts.files import write_atomically
 
+from ..cli import cli
 from ..commands import shown
 from ..pages import data_url, page_templates, save_figure
 from . import figures
@@ -194,5 +193,4 @@ def _write(template: str, target: Path, sections: list[Section]) -> None:
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(report)
+    cli(report)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import fire
+from scripts.errors import InputError
 
-from scripts.errors import InputError, plain_errors
-
+from ..cli import cli
 from ..render import ROOT, names_of
 from .archive import archive_faults
 from .code import code_faults
@@ -96,5 +95,4 @@ def check(bundle: Path, parts: tuple[str, ...] = PARTS, preset: str | None = Non
 
 
 if __name__ == "__main__":
-    plain_errors()
-    fire.Fire(main)
+    cli(main)

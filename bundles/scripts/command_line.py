@@ -1,0 +1,82 @@
+"""The command line of `python -m monai.bundle run`: what it names must exist."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, run, update_kwargs
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
+
+from .errors import InputError, plain_errors
+
+PROGRAM = ("monai", "bundle", "__main__.py")
+COMMANDS = ("run", "run_workflow")
+
+
+def start() -> None:
+    """Show errors as one line from here on, and check the command line; every bundle calls this in `initialize`.
+
+    A command line that is another program's, such as an application that serves the bundle, is not looked at.
+
+    Raises:
+        InputError: see `check_settings`.
+    """
+    plain_errors()
+    if Path(sys.argv[0]).parts[-3:] == PROGRAM and sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        check_settings(flags(sys.argv[2:]))
+
+
+def check_settings(given: Mapping[str, Any]) -> None:
+    """Refuse a setting that no config has: MONAI adds it, and what the user meant silently keeps its default.
+
+    Args:
+        given: the command line's names and values; `args_file` adds its own.
+
+    Raises:
+        InputError: naming the setting and the nearest that exist.
+    """
+    given = update_kwargs(given.get("args_file"), **given)
+    known = _top_level(ConfigParser.load_config_files(given.get("config_file") or {}))
+    known |= _tracked(given.get("tracking")) | _options()
+    for name in given:
+        if _top_level([name]) <= known:
+            continue
+        nearest = difflib.get_close_matches(name, known, n=3)
+        meant = f": did you mean {' or '.join(nearest)}?" if nearest else ""
+        raise InputError(
+            f"--{name} is no setting of these configs{meant} (settings are the names at the top level of "
+            f"{given.get('config_file')})"
+        )
+
+
+def flags(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the names and values of `--name value`, `--name=value` and a lone `--name` as Fire reads them."""
+    found: dict[str, Any] = {}
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        if argument.startswith("--"):
+            name, has_value, value = argument[2:].partition("=")
+            value = value if has_value else "True" if following.startswith("--") else following
+            found[name.replace("-", "_")] = DefaultParseValue(value)
+    return found
+
+
+def _top_level(names: Any) -> set[str]:
+    return {str(name).lstrip("+").replace("::", "#").split("#")[0] for name in names}
+
+
+def _tracked(tracking: str | dict[str, Any] | None) -> set[str]:
+    """Return the names that the settings of experiment tracking add to the configs."""
+    settings = DEFAULT_EXP_MGMT_SETTINGS.get(tracking, tracking) if isinstance(tracking, str) else tracking
+    return set(ConfigParser.load_config_files(settings).get("configs", {})) if settings else set()
+
+
+def _options() -> set[str]:
+    """Return the names that MONAI's commands take for themselves."""
+    takers = (run, create_workflow, ConfigWorkflow.__init__)
+    return {name for taker in takers for name in inspect.signature(taker).parameters}

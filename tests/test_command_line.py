@@ -1,0 +1,84 @@
+"""A misspelled setting ends a run at once, instead of leaving what the user meant at its default."""
+
+import json
+import sys
+
+import pytest
+
+from scripts.command_line import check_settings, flags, start
+from scripts.errors import InputError
+from tests.conftest import ROOT
+from tests.warm_runs import run_warm
+from tools.render import names_of
+
+CONFIGS = [str(ROOT / f"bundles/spark3d_pretrain/configs/{name}.json") for name in ("train", "compact")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_epochs": 3, "config_file": CONFIGS},
+        {"config_file": CONFIGS[0], "train#trainer#max_epochs": 3, "network_def::cell_size": [8, 8, 8]},
+        {"config_file": ",".join(CONFIGS), "bundle_root": ".", "meta_file": None, "workflow_type": "train"},
+        {"config_file": CONFIGS, "tracking": "mlflow", "experiment_name": "mine", "is_not_rank0": False},
+        {
+            "config_file": CONFIGS,
+            "tracking": str(ROOT / "bundles/spark3d_pretrain/scripts/mlflow.json"),
+            "run_name": "mine",
+        },
+        {"config_file": {"mine": 1}, "mine": 2},
+    ],
+)
+def test_what_the_configs_and_monai_know_passes(given):
+    check_settings(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_epoch": 3}, "--max_epoch is no setting of these configs: did you mean max_epochs"),
+        ({"trian#trainer#max_epochs": 3}, "--trian#trainer#max_epochs is no setting .*train"),
+        ({"run_name": "mine"}, "--run_name is no setting"),
+        ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
+    ],
+)
+def test_what_nobody_knows_is_refused_with_the_nearest_names(given, message):
+    with pytest.raises(InputError, match=message):
+        check_settings(given | {"config_file": CONFIGS})
+
+
+def test_names_in_the_args_file_are_checked_too(tmp_path):
+    file = tmp_path / "args.json"
+    file.write_text(json.dumps({"config_file": CONFIGS, "max_epochs": 3}))
+    check_settings({"args_file": str(file)})
+    file.write_text(json.dumps({"config_file": CONFIGS, "max_epoch": 3}))
+    with pytest.raises(InputError, match="--max_epoch is no setting"):
+        check_settings({"args_file": str(file)})
+
+
+def test_flags_are_read_as_fire_reads_them():
+    line = ["training", "--config_file", "['a.json','b.json']", "--max-epochs=3", "--resume", "--lr", "-1e-3", "--amp"]
+    read = {"config_file": ["a.json", "b.json"], "max_epochs": 3, "resume": True, "lr": -1e-3, "amp": True}
+    assert flags(line) == read
+
+
+@pytest.mark.parametrize("argv", [["monailabel", "run", "--max_epoch", "3"], ["-c"], [""]])
+def test_the_command_line_of_another_program_is_not_looked_at(monkeypatch, argv):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "argv", argv)
+    start()
+
+
+@pytest.mark.parametrize("bundle", names_of(ROOT))
+def test_every_bundle_refuses_before_it_does_anything(bundle, tmp_path):
+    folder = ROOT / "bundles" / bundle
+    for config in ("train", "inference", "evaluate"):
+        file = folder / f"configs/{config}.json"
+        if not file.exists() or "initialize" not in json.loads(file.read_text()):
+            continue
+        command = ["monai.bundle", "run", "--config_file", str(file), "--bundle_root", str(folder), "--devise", "cpu"]
+        ended = run_warm(command, tmp_path)
+        assert ended.returncode == 1, ended.output
+        assert "error: --devise is no setting of these configs: did you mean device" in ended.output
+        assert "Traceback" not in ended.output
+        assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]

@@ -1,0 +1,76 @@
+import os
+import signal
+import sys
+
+import pytest
+
+from scripts.errors import InputError
+from tools.cli import cli
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the tools replace
+    return []
+
+
+def test_the_command_runs_with_what_was_given(calls):
+    def average(output: str, *inputs: str, half: bool = False) -> None:
+        calls.append((output, inputs, half))
+
+    cli(average, ["out", "a", "b", "--half"])
+    cli({"average": average, "other": None}, ["average", "--output=out"])
+    assert calls == [("out", ("a", "b"), True), ("out", (), False)]
+
+
+@pytest.mark.parametrize("arguments", [["out", "--haf"], ["out", "--half=True", "extra"], ["--half"]])
+def test_a_misspelled_option_stops_the_command_before_it_starts(calls, arguments, capsys):
+    def average(output: str, half: bool = False) -> None:
+        calls.append(output)
+
+    with pytest.raises(SystemExit) as end:
+        cli(average, arguments)
+    assert end.value.code == 2 and not calls
+    assert "ERROR" in capsys.readouterr().err
+
+
+def test_help_is_that_of_the_function(calls, capsys):
+    def average(output: str) -> None:
+        """Average some weights.
+
+        Args:
+            output: file to write.
+        """
+        calls.append(output)
+
+    with pytest.raises(SystemExit) as end:
+        cli(average, ["--help"])
+    text = capsys.readouterr()
+    assert end.value.code == 0 and not calls
+    assert "Average some weights." in text.out + text.err and "file to write." in text.out + text.err
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_says_how_to_go_on(calls, stop, capsys):
+    former = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        os.kill(os.getpid(), stop)
+        signal.sigtimedwait([], 5)
+        calls.append("not stopped")
+
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli(work, [], resumes=True)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert end.value.code == 130 and not calls
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_errors_pass(calls):
+    def refuse() -> None:
+        raise InputError("no: do this")
+
+    with pytest.raises(InputError, match="no: do this"):
+        cli(refuse, [])
