@@ -266,6 +266,21 @@ def test_a_command_stops_when_told_and_its_processor_time_is_counted(tmp_path):
     assert (tmp_path / "log").read_text().count("$ ") == 2
 
 
+def test_processes_that_start_together_prepare_the_data_one_after_the_other(tmp_path):
+    entered = threading.Event()
+
+    def second():
+        with claimed(tmp_path / "lock", wait=True):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with claimed(tmp_path / "lock", wait=True):
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(10)
+    thread.join()
+
+
 def test_an_orphaned_command_keeps_others_from_its_folder(tmp_path):
     lock, script = tmp_path / "lock", tmp_path / "parent.py"
     script.write_text(

@@ -116,10 +116,8 @@ def run_study(
 
 
 def prepare_data(study: Study, places: Places) -> None:
-    """Generate the phantoms a study asks for, and list the scans that pretrainings may see."""
-    with claimed(places.out / "data.lock") as lock:
-        if lock is None:
-            raise InputError(f"{places.out} is being prepared by another process: try again in a moment")
+    """Generate the phantoms a study asks for, and list the scans that pretrainings may see; one process at a time."""
+    with claimed(places.out / "data.lock", wait=True):
         if study.generated is not None:
             make_phantoms(str(places.data / "phantoms"), **study.generated)
         list_scans(study, places)

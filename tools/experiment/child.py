@@ -71,13 +71,18 @@ def run_child(
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[int | None]:
-    """Hold a lock file; yields its number, or None where another process, perhaps an orphaned child, holds it."""
+def claimed(path: Path, wait: bool = False) -> Iterator[int | None]:
+    """Hold a lock file; yields its number, or None where another process, perhaps an orphaned child, holds it.
+
+    Args:
+        path: the lock file.
+        wait: until the other process is done, instead of yielding None.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield None
         else:
