@@ -1,4 +1,4 @@
-"""A misspelled setting ends a run at once, instead of leaving what the user meant at its default."""
+"""What MONAI passes over ends a run at once, instead of leaving what the user meant at its default."""
 
 import json
 import sys
@@ -39,10 +39,12 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"max_epoch": 3}, "--max_epoch is no setting of these configs: did you mean max_epochs"),
         ({"trian#trainer#max_epochs": 3}, "--trian#trainer#max_epochs is no setting .*train"),
         ({"run_name": "mine"}, "--run_name is no setting"),
+        ({"pretrained": None}, r"--pretrained None leaves the config's own value.*write '\$None'"),
+        ({"resume": "false"}, "--resume is the text 'false'; write True or False"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
     ],
 )
-def test_what_nobody_knows_is_refused_with_the_nearest_names(given, message):
+def test_what_monai_passes_over_is_refused(given, message):
     with pytest.raises(InputError, match=message):
         check_settings(given | {"config_file": CONFIGS})
 

@@ -25,7 +25,8 @@ def bundle_command(bundle: str | Path, configs: list[str], knobs: Knobs) -> list
     files = ",".join(f"'{folder}/configs/{config}.json'" for config in configs)
     command = [*_python(), "monai.bundle", "run", "--config_file", f"[{files}]", "--bundle_root", folder]
     for knob, value in knobs.items():
-        command += [f"--{knob}", shown(value) if isinstance(value, Path) else str(value)]
+        text = "$None" if value is None else shown(value) if isinstance(value, Path) else str(value)
+        command += [f"--{knob}", text]
     return command
 
 

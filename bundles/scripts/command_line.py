@@ -33,26 +33,29 @@ def start() -> None:
 
 
 def check_settings(given: Mapping[str, Any]) -> None:
-    """Refuse a setting that no config has: MONAI adds it, and what the user meant silently keeps its default.
+    """Refuse what MONAI passes over in silence: a setting that no config has, and a value that it takes otherwise.
 
     Args:
         given: the command line's names and values; `args_file` adds its own.
 
     Raises:
-        InputError: naming the setting and the nearest that exist.
+        InputError: naming the setting, and the nearest that exist or how the value is written.
     """
-    given = update_kwargs(given.get("args_file"), **given)
-    known = _top_level(ConfigParser.load_config_files(given.get("config_file") or {}))
-    known |= _tracked(given.get("tracking")) | _options()
-    for name in given:
-        if _top_level([name]) <= known:
-            continue
-        nearest = difflib.get_close_matches(name, known, n=3)
-        meant = f": did you mean {' or '.join(nearest)}?" if nearest else ""
-        raise InputError(
-            f"--{name} is no setting of these configs{meant} (settings are the names at the top level of "
-            f"{given.get('config_file')})"
-        )
+    options = _options()
+    for name, value in given.items():
+        if name not in options:
+            _check_value(name, value)
+    merged = update_kwargs(given.get("args_file"), **given)
+    known = _top_level(ConfigParser.load_config_files(merged.get("config_file") or {}))
+    known |= _tracked(merged.get("tracking")) | options
+    for name in merged:
+        if not _top_level([name]) <= known:
+            nearest = difflib.get_close_matches(name, known, n=3)
+            meant = f": did you mean {' or '.join(nearest)}?" if nearest else ""
+            raise InputError(
+                f"--{name} is no setting of these configs{meant} (settings are the names at the top level of "
+                f"{merged.get('config_file')})"
+            )
 
 
 def flags(arguments: Sequence[str]) -> dict[str, Any]:
@@ -64,6 +67,14 @@ def flags(arguments: Sequence[str]) -> dict[str, Any]:
             value = value if has_value else "True" if following.startswith("--") else following
             found[name.replace("-", "_")] = DefaultParseValue(value)
     return found
+
+
+def _check_value(name: str, value: object) -> None:
+    """Refuse `None`, which MONAI drops, and `false`, which is a text and true."""
+    if value is None:
+        raise InputError(f"--{name} None leaves the config's own value, by MONAI's rule; for nothing write '$None'")
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        raise InputError(f"--{name} is the text {value!r}; write True or False, with a capital letter")
 
 
 def _top_level(names: Any) -> set[str]:
