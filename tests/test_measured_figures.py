@@ -3,8 +3,6 @@
 import json
 import re
 
-import pytest
-
 from tools.render import ROOT
 from tools.report.__main__ import report
 
@@ -50,16 +48,15 @@ def test_hippocampus():
             assert name != "mean" or [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == words
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "hippocampus_nnformer"])
-def test_reports_are_rendered_from_the_records_beside_them(name, tmp_path):
-    report(str(RESULTS / name), str(tmp_path / "page"), str(tmp_path / f"{name}.md"))
-    assert (tmp_path / f"{name}.md").read_text() == (RESULTS / f"{name}.md").read_text()
+def test_the_report_is_rendered_from_the_records_beside_it(tmp_path):
+    report(str(RESULTS / "hippocampus"), str(tmp_path / "page"), str(tmp_path / "hippocampus.md"))
+    assert (tmp_path / "hippocampus.md").read_text() == (RESULTS / "hippocampus.md").read_text()
 
 
 def test_the_summary_of_the_networks_quotes_the_report():
     page, summary = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "hippocampus_networks"))
-    quoted = re.findall(r"[\d.]+ ± [\d.]+", summary.split("## UNETR")[0])
-    assert len(quoted) == 8 and all(f"| {score} |" in page for score in quoted)
+    quoted = re.findall(r"[\d.]+ ± [\d.]+", summary)
+    assert len(quoted) == 20 and all(f"| {score} |" in page for score in quoted)
 
 
 def spread(score, digits):
