@@ -9,6 +9,16 @@ from tools.cli import cli
 
 
 @pytest.fixture
+def signals():
+    """Let SIGINT interrupt, which a shell's background process ignores, and put everything back."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def calls(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the tools replace
     return []
@@ -51,19 +61,14 @@ def test_help_is_that_of_the_function(calls, capsys):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_says_how_to_go_on(calls, stop, capsys):
-    former = signal.getsignal(signal.SIGTERM)
-
+def test_a_stop_says_how_to_go_on(calls, signals, stop, capsys):
     def work() -> None:
         os.kill(os.getpid(), stop)
         signal.sigtimedwait([], 5)
         calls.append("not stopped")
 
-    try:
-        with pytest.raises(SystemExit) as end:
-            cli(work, [], resumes=True)
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    with pytest.raises(SystemExit) as end:
+        cli(work, [], resumes=True)
     assert end.value.code == 130 and not calls
     assert "the same command continues" in capsys.readouterr().err
 
