@@ -1,4 +1,4 @@
-"""The command line of `python -m monai.bundle run`: what it names must exist."""
+"""The command line of `python -m monai.bundle run`: nothing on it is passed over in silence."""
 
 from __future__ import annotations
 
@@ -42,13 +42,10 @@ def check_settings(given: Mapping[str, Any]) -> None:
         InputError: naming the setting, and the nearest that exist or how the value is written.
     """
     options = _options()
-    for name, value in given.items():
-        if name not in options:
-            _check_value(name, value)
     merged = update_kwargs(given.get("args_file"), **given)
     known = _top_level(ConfigParser.load_config_files(merged.get("config_file") or {}))
     known |= _tracked(merged.get("tracking")) | options
-    for name in merged:
+    for name in {**merged, **given}:
         if not _top_level([name]) <= known:
             nearest = difflib.get_close_matches(name, known, n=3)
             meant = f": did you mean {' or '.join(nearest)}?" if nearest else ""
@@ -56,6 +53,9 @@ def check_settings(given: Mapping[str, Any]) -> None:
                 f"--{name} is no setting of these configs{meant} (settings are the names at the top level of "
                 f"{merged.get('config_file')})"
             )
+    for name, value in given.items():
+        if name not in options:
+            _check_value(name, value)
 
 
 def flags(arguments: Sequence[str]) -> dict[str, Any]:
