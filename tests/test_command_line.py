@@ -42,7 +42,7 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"pretraned": None}, "--pretraned is no setting"),
         ({"run_name": None}, "--run_name is no setting"),
         ({"dataset_dir": None}, r"--dataset_dir None leaves the config's own value.*write '\$None'"),
-        ({"resume": "false"}, "--resume is the text 'false'; write True or False"),
+        ({"resume": "false"}, "resume is 'false'; write True or False"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
     ],
 )

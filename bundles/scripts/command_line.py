@@ -13,7 +13,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, run, update_kwargs
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from .errors import InputError, plain_errors
+from .errors import InputError, check_flags, plain_errors
 
 PROGRAM = ("monai", "bundle", "__main__.py")
 COMMANDS = ("run", "run_workflow")
@@ -74,7 +74,7 @@ def _check_value(name: str, value: object) -> None:
     if value is None:
         raise InputError(f"--{name} None leaves the config's own value, by MONAI's rule; for nothing write '$None'")
     if isinstance(value, str) and value.lower() in ("true", "false"):
-        raise InputError(f"--{name} is the text {value!r}; write True or False, with a capital letter")
+        check_flags(**{name: value})
 
 
 def _top_level(names: Any) -> set[str]:

@@ -29,7 +29,7 @@ def test_the_command_runs_with_what_was_given(calls):
         calls.append((output, inputs, half))
 
     cli(average, ["out", "a", "b", "--half"])
-    cli({"average": average, "other": None}, ["average", "--output=out"])
+    cli({"average": average, "other": print}, ["average", "--output=out"])
     assert calls == [("out", ("a", "b"), True), ("out", (), False)]
 
 
