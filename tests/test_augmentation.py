@@ -1,0 +1,46 @@
+"""Random transforms move image and label together: interpolation must not shift one against the other."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from scipy.ndimage import center_of_mass
+
+from tools.render import ROOT
+
+CONFIG = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/train.json").read_text())
+MOVING = ("RandRotated", "RandZoomd", "RandFlipd", "RandSimulateLowResolutiond", "RandGaussianSmoothd")
+STEPS = [step for step in CONFIG["train"]["random_transforms"]["transforms"] if step["_target_"] in MOVING]
+CENTRE, WIDTHS = (22.3, 30.6, 27.1), (40.0, 90.0, 40.0)
+
+
+@pytest.fixture(scope="module")
+def blob():
+    """A bell of intensities, off the centre, and a label of its upper half: both (1, 50, 70, 50)."""
+    axes = torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in (50, 70, 50)], indexing="ij")
+    distance = sum((x - c) ** 2 / w for x, c, w in zip(axes, CENTRE, WIDTHS, strict=True))
+    image = torch.exp(-distance)[None]
+    return {"image": image, "label": (image > 0.5).float()}
+
+
+@pytest.mark.parametrize("step", STEPS, ids=[f"{step['_target_']}{step.get('spatial_axis', '')}" for step in STEPS])
+def test_image_and_label_stay_together(step, blob):
+    parser = ConfigParser({"step": step | {"prob": 1.0}, "zoom_range": [0.7, 1.4]})
+    transform = parser.get_parsed_content("step")
+    apart = []
+    for seed in range(12):
+        transform.set_random_state(seed)
+        moved = transform(dict(blob))
+        image = np.asarray(moved["image"][0])
+        apart.append(np.subtract(centre(np.asarray(moved["label"][0]) > 0.5), centre(image > image.max() / 2)))
+    assert np.abs(np.mean(apart, axis=0)).max() < 0.15  # voxels; nearest-neighbour resizing by torch's "nearest": 0.5
+
+
+def centre(mask):
+    return center_of_mass(mask.astype(float))
+
+
+def test_every_kind_is_looked_at():
+    assert {step["_target_"] for step in STEPS} == set(MOVING)
