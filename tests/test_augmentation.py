@@ -27,7 +27,7 @@ def blob():
 
 @pytest.mark.parametrize("step", STEPS, ids=[f"{step['_target_']}{step.get('spatial_axis', '')}" for step in STEPS])
 def test_image_and_label_stay_together(step, blob):
-    parser = ConfigParser({"step": step | {"prob": 1.0}, "zoom_range": [0.7, 1.4]})
+    parser = ConfigParser({**CONFIG, "step": step | {"prob": 1.0}, "zoom_range": [0.7, 1.4]})
     transform = parser.get_parsed_content("step")
     apart = []
     for seed in range(12):
