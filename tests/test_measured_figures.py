@@ -38,7 +38,7 @@ def test_transformers():
 
 def test_hippocampus():
     rows = json.loads((ROOT / "bundles/hippocampus_segmentation/card.json").read_text())["docs"]["performance"]["rows"]
-    runs = ("scratch", "finetuned", "longer", "longer_mirrored", "shipped_plain", "shipped")
+    runs = ("scratch", "finetuned", "default", "default_mirrored", "shipped_plain", "shipped")
     page = (RESULTS / "hippocampus_model.md").read_text()
     for row, run in zip(rows, runs, strict=True):
         summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
