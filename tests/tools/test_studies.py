@@ -9,7 +9,7 @@ from tools.experiment.expand import expand
 from tools.experiment.overrides import effective_config
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
-from tools.experiment.units import unit_stages
+from tools.experiment.units import PRETRAINING, unit_stages
 from tools.render import ROOT
 
 STUDIES = sorted((ROOT / "studies").glob("*.json"))
@@ -40,6 +40,15 @@ def test_every_command_gives_knobs_that_its_config_has(path, tmp_path):
                 checked.add(shape)
                 overlays = [file.rsplit("/", 1)[1].removesuffix(".json") for file in files[1:]]
                 effective_config(bundle, overlays, knobs)  # refuses knobs that do not exist
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=IDS)
+def test_pictures_are_drawn_by_the_network_that_was_trained(path, tmp_path):
+    for unit in expand(read_study(path), lambda folder: folder).units.values():
+        if unit.kind == PRETRAINING and unit.pictures:
+            *_, pictures = unit_stages(unit, Places(tmp_path, tmp_path / "out"), Anything(), {})
+            given = {key: value for key, value in knobs_of(pictures.command).items() if key.startswith("network_def")}
+            assert given.keys() == {key for key in unit.knobs if key.startswith("network_def")}
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=IDS)
