@@ -59,5 +59,11 @@ def test_the_summary_of_the_networks_quotes_the_report():
     assert len(quoted) == 22 and all(f"| {score} |" in page for score in quoted)
 
 
+def test_the_leaner_decoder_quotes_the_report():
+    page, text = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "spark3d"))
+    quoted = re.findall(r"[\d.]+ ±\s[\d.]+", text.split("## A leaner decoder")[1].split("\n## ")[0])
+    assert len(quoted) == 4 and all(f"| {' '.join(score.split())} |" in page for score in quoted)
+
+
 def spread(score, digits):
     return f"{score['mean']:.{digits}f} ± {score['sd']:.{digits}f}"
