@@ -95,6 +95,10 @@ def test_a_reconstruction_is_shown_once_however_many_seeds(results, tmp_path):
     shown = [picture for picture in section.pictures if "Held-out scan" in picture.caption]
     assert len(records) == 6 and len({picture.caption for picture in shown}) == len(shown) == 2
     assert sorted((tmp_path / "figures").glob("*pretraining*")) == sorted(picture.path for picture in shown)
+    for path in records:
+        path.with_suffix(".png").unlink()
+    with pytest.raises(InputError, match=r"pretraining-.*\.png is missing: copy"):
+        make_section(read_results(tmp_path)[0], tmp_path / "figures")
 
 
 def test_half_a_study_is_reported_as_far_as_it_is(results, tmp_path):

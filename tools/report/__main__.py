@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from scripts.errors import InputError
 from scripts.files import write_atomically
 
 from ..cli import cli
@@ -63,7 +64,7 @@ def report(results: str, output_dir: str = "", markdown: str = "") -> None:
             the same name.
 
     Raises:
-        InputError: there are no records.
+        InputError: there are no records, or a picture is missing beside them.
     """
     source = Path(str(results)).resolve()
     out = Path(str(output_dir)).resolve() if output_dir else source / "report"
@@ -163,9 +164,11 @@ def _reconstructions(results: Results, folder: Path) -> list[Picture]:
     for record in results.pretrainings:
         caption = f"Held-out scan: {record['network']} on {record['pretrain_on']}, {record['variant']}"
         if record["pictures"] and caption not in pictures and len(pictures) < MAX_PICTURES:  # of one seed only
-            name = record["pictures"][0]
-            target = folder / f"{results.study['name']}_{name}"
-            write_atomically(target, partial(shutil.copyfile, results.folder / name))
+            source = results.folder / record["pictures"][0]
+            if not source.exists():
+                raise InputError(f"{source} is missing: copy the pictures of pretrainings along with their records")
+            target = folder / f"{results.study['name']}_{source.name}"
+            write_atomically(target, partial(shutil.copyfile, source))
             pictures[caption] = Picture(target, caption)
     return list(pictures.values())
 
