@@ -27,6 +27,11 @@ CONFIGS = [str(ROOT / f"bundles/spark3d_pretrain/configs/{name}.json") for name 
             "run_name": "mine",
         },
         {"config_file": {"mine": 1}, "mine": 2},
+        {"config_file": CONFIGS, "network_def#network#dropout": 0.1, "network_def#_disabled_": False},
+        {"config_file": CONFIGS, "+network_def": {"decoder": "lean"}},
+        {"config_file": {"labels": {"background": 0}}, "labels#lesion": 1},
+        {"config_file": CONFIGS, "network_def": {"_target_": "UNet"}, "network_def#channels": [8]},
+        {"config_file": CONFIGS, "train#trainer#amp_kwargs": {}, "train#trainer#decollate": False},
     ],
 )
 def test_what_the_configs_and_monai_know_passes(given):
@@ -44,6 +49,13 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"dataset_dir": None}, r"--dataset_dir None leaves the config's own value.*write '\$None'"),
         ({"resume": "false"}, "resume is 'false'; write True or False"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
+        (
+            {"network_def#sparze": True},
+            "--network_def#sparze: network_def has no sparze: did you mean sparse",
+        ),
+        ({"network_def#features": [8]}, r"network_def has no features.*it takes cell_size, checkpointing,.*network, "),
+        ({"train#trainer#max_epoch": 3}, "train::trainer has no max_epoch: did you mean max_epochs"),
+        ({"train#max_epochs": 3}, "--train#max_epochs: train has no max_epochs .*trainer"),
     ],
 )
 def test_what_monai_passes_over_is_refused(given, message):

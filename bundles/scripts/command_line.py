@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 from fire.parser import DefaultParseValue
-from monai.bundle import ConfigParser, ConfigWorkflow, create_workflow, run, update_kwargs
+from monai.bundle import (
+    ComponentLocator,
+    ConfigComponent,
+    ConfigParser,
+    ConfigWorkflow,
+    ReferenceResolver,
+    create_workflow,
+    run,
+    update_kwargs,
+)
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from .errors import InputError, check_flags, plain_errors
@@ -43,16 +54,15 @@ def check_settings(given: Mapping[str, Any]) -> None:
     """
     options = _options()
     merged = update_kwargs(given.get("args_file"), **given)
-    known = _top_level(ConfigParser.load_config_files(merged.get("config_file") or {}))
-    known |= _tracked(merged.get("tracking")) | options
+    configs = ConfigParser.load_config_files(merged.get("config_file") or {})
+    known = _top_level(configs) | _tracked(merged.get("tracking")) | options
     for name in {**merged, **given}:
         if not _top_level([name]) <= known:
-            nearest = difflib.get_close_matches(name, known, n=3)
-            meant = f": did you mean {' or '.join(nearest)}?" if nearest else ""
             raise InputError(
-                f"--{name} is no setting of these configs{meant} (settings are the names at the top level of "
-                f"{merged.get('config_file')})"
+                f"--{name} is no setting of these configs{_nearest(name, known)} (settings are the names at the top "
+                f"level of {merged.get('config_file')})"
             )
+    _check_places(configs, {name: value for name, value in merged.items() if name not in options})
     for name, value in given.items():
         if name not in options:
             _check_value(name, value)
@@ -67,6 +77,43 @@ def flags(arguments: Sequence[str]) -> dict[str, Any]:
             value = value if has_value else "True" if following.startswith("--") else following
             found[name.replace("-", "_")] = DefaultParseValue(value)
     return found
+
+
+def _check_places(configs: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse a new name inside of what cannot take it, which would fail far from here, or change nothing."""
+    parser = ConfigParser(copy.deepcopy(configs))
+    for name, value in given.items():
+        place, last = ReferenceResolver.split_id(name, last=True)
+        if name.startswith("+") or place not in parser:
+            continue
+        allowed = None if name in parser or last.startswith("_") else _names_inside(parser[place])
+        if place and allowed is not None and last not in allowed:
+            raise InputError(
+                f"--{name}: {place} has no {last}{_nearest(last, allowed)} (it takes {', '.join(sorted(allowed))})"
+            )
+        parser[name] = value
+
+
+def _names_inside(place: Any) -> set[str] | None:
+    """Return the arguments of a component, or the names in a section of components; None where any name may stand."""
+    if not isinstance(place, dict):
+        return None
+    if "_target_" not in place:
+        is_section = any(isinstance(part, dict) and "_target_" in part for part in place.values())
+        return set(place) if is_section else None
+    try:
+        target = ConfigComponent(place, locator=ComponentLocator()).resolve_module_name()
+        parameters = inspect.signature(locate(target)).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # no such component, or none that names its arguments
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return set(parameters)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=3)
+    return f": did you mean {' or '.join(nearest)}?" if nearest else ""
 
 
 def _check_value(name: str, value: object) -> None:
