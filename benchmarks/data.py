@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 
 from scripts.data import RandomBox, SeededDataset, find_scans, read_scan
 from tools.cli import cli
-from tools.render import ROOT
+from tools.project import ROOT
 
 from .pairs import against, alternate
 

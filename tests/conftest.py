@@ -12,9 +12,8 @@ import pytest
 from tools.phantom_xrays import make_xrays
 from tools.phantoms import make_phantoms
 from tools.prepare.prepare import prepare
+from tools.project import ROOT
 from tools.release import main as release
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import torch
 from monai.bundle import ConfigParser
 from scipy.ndimage import center_of_mass
 
-from tools.render import ROOT
+from tools.project import ROOT
 
 CONFIG = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/train.json").read_text())
 MOVING = ("RandRotated", "RandZoomd", "RandFlipd", "RandSimulateLowResolutiond", "RandGaussianSmoothd")

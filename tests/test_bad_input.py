@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import ROOT
 from tests.warm_runs import Finished, run_warm
+from tools.project import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
 SIZE = (24, 20, 22)

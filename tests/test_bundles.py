@@ -10,7 +10,8 @@ import torch
 from monai.bundle import ConfigParser, verify_metadata
 from monai.bundle.workflows import _reject_executable_logging_config
 
-from tools.render import ROOT, differences, names_of
+from tools.project import ROOT, names_of
+from tools.render.stale import differences
 
 BUNDLES = [ROOT / "bundles" / name for name in names_of(ROOT)]
 IDS_OF_TRAIN = """

@@ -21,7 +21,8 @@ from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.dicom_series import write_enhanced, write_report, write_series
 from tests.warm_runs import run_warm
-from tools.render import ROOT, names_of, read_card
+from tools.project import ROOT, names_of
+from tools.render.card import read_card
 
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
 SEGMENTING = ("segmentation", "evaluation")  # templates

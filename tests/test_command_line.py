@@ -7,9 +7,8 @@ import pytest
 
 from scripts.command_line import check_settings, flags, start
 from scripts.errors import InputError
-from tests.conftest import ROOT
 from tests.warm_runs import run_warm
-from tools.render import names_of
+from tools.project import ROOT, names_of
 
 CONFIGS = [str(ROOT / f"bundles/spark3d_pretrain/configs/{name}.json") for name in ("train", "compact")]
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, onnx_export, trt_export
 
-from tools.render import ROOT
+from tools.project import ROOT
 
 BUNDLES = {"hippocampus_segmentation": "resenc", "btcv_segmentation": "unetr", "chestxray14_classification": "vit"}
 

@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 
 from tests.monai_checks import run_python
 from tools.phantoms import make_phantoms
-from tools.render import ROOT
+from tools.project import ROOT
 
 pytestmark = pytest.mark.slow
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"

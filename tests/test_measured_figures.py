@@ -3,7 +3,7 @@
 import json
 import re
 
-from tools.render import ROOT
+from tools.project import ROOT
 from tools.report.__main__ import report
 
 RESULTS = ROOT / "docs" / "results"

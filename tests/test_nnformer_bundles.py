@@ -4,7 +4,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from tools.render import ROOT, read_card
+from tools.project import ROOT
+from tools.render.card import read_card
 
 
 def read(bundle, *names):

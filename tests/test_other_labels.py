@@ -14,7 +14,7 @@ import torch
 
 from tests.small_networks import SMALL
 from tests.warm_runs import Finished, run_warm
-from tools.render import ROOT
+from tools.project import ROOT
 
 pytestmark = pytest.mark.slow
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"

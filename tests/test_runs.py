@@ -14,7 +14,8 @@ import torch
 from tests.monai_checks import check_export, check_properties, run_python
 from tests.small_networks import SMALL
 from tests.warm_runs import run_warm
-from tools.render import ROOT, names_of, read_card
+from tools.project import ROOT, names_of
+from tools.render.card import read_card
 
 pytestmark = pytest.mark.slow
 PRETRAINING, SEGMENTATION = "spark3d_pretrain", "hippocampus_segmentation"  # for roads that all bundles share

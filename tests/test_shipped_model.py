@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tools.render import ROOT
+from tools.project import ROOT
 
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
 MODEL = BUNDLE / "models" / "model.pt"

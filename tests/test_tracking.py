@@ -8,7 +8,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.handlers import MLFlowHandler
 
-from tools.render import ROOT, names_of
+from tools.project import ROOT, names_of
 
 
 def test_mlflow_follows_every_training_and_its_validation() -> None:

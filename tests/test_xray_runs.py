@@ -15,7 +15,7 @@ import torch
 from scripts.data import split_xrays, xray_cases
 from scripts.data.xray_findings import FINDINGS
 from tests.monai_checks import check_export, check_properties
-from tools.render import ROOT
+from tools.project import ROOT
 
 pytestmark = pytest.mark.slow
 PRETRAIN, CLASSIFY = "vit_mae_chestxray_pretrain", "chestxray14_classification"

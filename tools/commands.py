@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from .render import ROOT
+from .project import ROOT
 
 Knobs = dict[str, object]
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import torch
 
-from .render import ROOT
+from .project import ROOT
 
 PACKAGES = ("torch", "monai", "numpy", "nibabel", "pytorch-ignite", "dynamic-network-architectures")
 

@@ -19,8 +19,8 @@ from scripts.errors import InputError
 from scripts.files import save_json, save_tensors
 
 from .cli import cli
+from .project import ROOT
 from .release import content
-from .render import ROOT
 
 NVFLARE = "nvflare.app_common"
 START = "initial.pt"  # in the server's folder for a job's own files, where nvflare looks for it

@@ -23,8 +23,8 @@ from scripts.networks import on_device
 
 from .cli import cli
 from .memory import GIB, Cost, bytes_of
+from .project import ROOT
 from .random_step import random_step
-from .render import ROOT
 
 
 def main(

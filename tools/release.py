@@ -14,7 +14,9 @@ from scripts.errors import InputError, check_flags
 from .catalogue import write_catalogue
 from .cli import cli
 from .large_files import WEIGHTS, check_weights, list_weights
-from .render import ROOT, differences, names_of, to_json, write
+from .project import ROOT, names_of
+from .render.files import to_json, write
+from .render.stale import differences
 from .zoo_check.metadata import metadata_faults
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold

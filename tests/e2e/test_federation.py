@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 
 from tools.federate import main as federate
 from tools.phantoms import make_phantoms
-from tools.render import ROOT
+from tools.project import ROOT
 
 pytest.importorskip("nvflare", reason="needs the environment of requirements-federation.txt")
 pytest.importorskip("monai_nvflare", reason="needs the environment of requirements-federation.txt")

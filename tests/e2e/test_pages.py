@@ -16,7 +16,7 @@ from tools import release
 from tools.demo.__main__ import run_demo
 from tools.demo.report import report as demo_report
 from tools.demo.settings import make_settings
-from tools.render import ROOT
+from tools.project import ROOT
 from tools.report.__main__ import report as experiment_report
 
 BROWSER = find_browser()

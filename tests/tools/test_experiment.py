@@ -23,7 +23,7 @@ from tools.experiment.overrides import effective_config
 from tools.experiment.places import Places
 from tools.experiment.shards import share
 from tools.experiment.study import read_study
-from tools.render import ROOT
+from tools.project import ROOT
 
 SMALLEST = ROOT / "studies" / "smallest.json"
 

@@ -12,7 +12,7 @@ from tests.tools.fake_runs import FakeRuns
 from tools.experiment.__main__ import run_study
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
-from tools.render import ROOT
+from tools.project import ROOT
 from tools.report.__main__ import make_section, report
 from tools.report.records import read_results
 

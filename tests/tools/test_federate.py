@@ -14,8 +14,8 @@ from monai.fl.utils.exchange_object import ExchangeObject
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet, Spark3D
 from tools.federate import main
+from tools.project import ROOT
 from tools.release import content
-from tools.render import ROOT
 
 BUNDLE = "hippocampus_segmentation"
 TINY = {"features": (4, 8), "num_blocks": (1, 1), "strides": (1, 2)}

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.hub import Hub
+from tools.project import ROOT
 from tools.release import main as release
-from tools.render import ROOT
 
 pytestmark = pytest.mark.slow
 NAME, REPO = "spark3d_pretrain", "someone/spark3d_pretrain"

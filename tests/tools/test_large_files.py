@@ -18,7 +18,7 @@ from monai.bundle import download_large_files
 
 from scripts.errors import InputError
 from tools import release
-from tools.render import ROOT
+from tools.project import ROOT
 from tools.zoo_check.__main__ import check
 
 NAME = "hippocampus_segmentation"

@@ -6,8 +6,8 @@ from monai.bundle import ConfigParser
 
 from tools.measure import main
 from tools.memory import held
+from tools.project import ROOT
 from tools.random_step import random_step
-from tools.render import ROOT
 
 
 def report(capsys, *arguments, **options):

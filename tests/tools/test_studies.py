@@ -10,7 +10,7 @@ from tools.experiment.overrides import effective_config
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
 from tools.experiment.units import PRETRAINING, unit_stages
-from tools.render import ROOT
+from tools.project import ROOT
 
 STUDIES = sorted((ROOT / "studies").glob("*.json"))
 IDS = [path.stem for path in STUDIES]

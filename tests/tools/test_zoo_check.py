@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import InputError
-from tools.render import ROOT
+from tools.project import ROOT
 from tools.zoo_check.__main__ import check, main, report
 
 NAME = "hippocampus_segmentation"

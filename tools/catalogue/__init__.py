@@ -14,9 +14,9 @@ from PIL import Image
 
 from scripts.files import write_atomically
 
-from ..card_defaults import completed
 from ..pages import page_templates
-from ..render import ROOT
+from ..project import ROOT
+from ..render.card_defaults import completed
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURES = {  # of the project, by template; a bundle's own `docs/picture.png` comes first

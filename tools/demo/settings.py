@@ -19,7 +19,7 @@ from scripts.errors import InputError
 
 from ..commands import Knobs
 from ..memory import Cost, bytes_of
-from ..render import ROOT
+from ..project import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
 PRETRAINS_ON_DATA = (

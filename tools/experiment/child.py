@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..commands import command_line
-from ..render import ROOT
+from ..project import ROOT
 
 POLL_SECONDS, GRACE_SECONDS = 0.2, 10
 

@@ -12,7 +12,7 @@ from scripts.errors import InputError
 from scripts.files import save_json
 
 from ..commands import Knobs, shown
-from ..render import ROOT
+from ..project import ROOT
 from .overrides import effective_config
 from .places import Places
 from .study import SELF, Study, sources_of

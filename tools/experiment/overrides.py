@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from scripts.errors import InputError
 
 from ..commands import Knobs
-from ..render import ROOT
+from ..project import ROOT
 
 
 def effective_config(bundle: str, configs: list[str], knobs: Knobs) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scripts.files import save_csv, save_json
 from ..cli import cli
 from ..commands import bundle_command, command_line
 from ..memory import bytes_of
-from ..render import ROOT
+from ..project import ROOT
 from .card import make_card
 from .checks import check
 from .faults import EVERY_CASE, Fault, errors_of, table

@@ -17,7 +17,8 @@ from scripts.errors import InputError
 from scripts.networks.nnformer.geometry import Geometry
 
 from ..memory import GIB, Cost
-from ..render import ROOT, overlaid, with_copies
+from ..project import ROOT
+from ..render.overlays import overlaid, with_copies
 from . import intensity
 from .fingerprint import Fingerprint
 from .geometry import median_shape, shrinking, shrinking_by, start_patch, target_spacing, unit_of

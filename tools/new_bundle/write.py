@@ -10,7 +10,9 @@ from typing import Any
 
 from scripts.errors import InputError
 
-from ..render import ROOT, render_card, to_json, write
+from ..project import ROOT
+from ..render.bundle import render_card
+from ..render.files import to_json, write
 from .folders import Source
 
 MEASURED = "data/measured.jsonl"

@@ -11,7 +11,8 @@ from typing import Any
 
 from scripts.errors import InputError
 
-from ..render import ROOT, read_card
+from ..project import ROOT
+from ..render.card import read_card
 from . import datasets
 from .download import Download
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.errors import InputError
 
-from ..render import ROOT
+from ..project import ROOT
 from .cards import dataset_module, dataset_names, dataset_section, downloads, layout
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.errors import InputError, check_flags
 
-from ..render import ROOT
+from ..project import ROOT
 from .cards import bundle_of, dataset_module, dataset_section, layout
 from .case import Case, Found, Prepared
 from .checking import check

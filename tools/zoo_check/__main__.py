@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.errors import InputError
 
 from ..cli import cli
-from ..render import ROOT, names_of
+from ..project import ROOT, names_of
 from .archive import archive_faults
 from .code import code_faults
 from .configs import config_faults

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from ..render import ROOT
+from ..project import ROOT
 
 
 def code_faults(bundle: Path) -> Iterator[str]:

@@ -9,7 +9,8 @@ from scripts.checkpoints.nnformer_keys import to_official
 from scripts.errors import InputError
 from scripts.networks import NNFormer
 from tests.networks.nnformer import naive
-from tools.render import ROOT, read_card
+from tools.project import ROOT
+from tools.render.card import read_card
 
 SMALL = {"embed_dim": 8, "num_heads": (1, 2, 4, 8), "windows": (2, 2, 2, 1), "stem_strides": ((2, 2, 2), (1, 1, 1))}
 ODD = {

@@ -12,7 +12,8 @@ from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
 from tools.new_bundle.__main__ import main
-from tools.render import ROOT, render_card
+from tools.project import ROOT
+from tools.render.bundle import render_card
 
 pytestmark = pytest.mark.slow
 SMALL = {"memory": "350MB"}

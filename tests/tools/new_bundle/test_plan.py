@@ -15,7 +15,8 @@ from tools.new_bundle.fingerprint import Channel, Fingerprint
 from tools.new_bundle.intensity import chosen, component, is_ct
 from tools.new_bundle.plan import COMPACT, _train, has_sides, make_plan, nearest_patch
 from tools.new_bundle.pretrained import read_plan
-from tools.render import ROOT, overlaid
+from tools.project import ROOT
+from tools.render.overlays import overlaid
 
 LABELS = {"background": 0, "organ": 1}
 

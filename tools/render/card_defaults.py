@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
-from monai.bundle.utils import merge_kv
+from .overlays import chained
 
 
 def completed(card: dict[str, Any], template: Path) -> dict[str, Any]:
@@ -36,27 +35,6 @@ def completed(card: dict[str, Any], template: Path) -> dict[str, Any]:
     if "references" in common and "references" not in card["docs"]:
         docs["references"] = [*common["references"], card["dataset"]["reference"]]
     return card | {"presets": presets, "docs": docs}
-
-
-def chained(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Join two overlays into one that does what applying them one after the other does.
-
-    Args:
-        first: overlay of a template.
-        second: overlay of a card, the stronger one.
-
-    Returns:
-        The joined overlay; its keys stay ids, since they are resolved when the bundle runs.
-    """
-    joined = copy.deepcopy(first)
-    for key, value in copy.deepcopy(second).items():
-        if key.startswith("+") and key in joined:
-            merge_kv(joined, f"+{key}", value)  # both extend the same id: extend by the one, then by the other
-        else:
-            # to the end, where it also wins over ids below the same one
-            joined.pop(key, None)
-            joined[key] = value
-    return joined
 
 
 def _read(path: Path) -> dict[str, Any]:

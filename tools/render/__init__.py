@@ -1,0 +1,1 @@
+"""Bundles from their cards and templates: rendered whole, written to disk, compared with what is there."""

@@ -1,0 +1,53 @@
+"""What of a bundle differs from its card, and how it is put right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..project import ROOT
+from .bundle import render
+from .files import write
+
+
+def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
+    """Compare a bundle with what its card says now.
+
+    Args:
+        name: folder of the bundle.
+        root: project folder.
+
+    Returns:
+        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
+        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
+    """
+    bundle = root / "bundles" / name
+    files = render(name, root)
+    wrong: dict[str, str | None] = {}
+    for path, text in files.items():
+        if not (bundle / path).is_file() or (bundle / path).read_text() != text:
+            wrong[path] = text
+    present = sorted(
+        path.relative_to(bundle).as_posix()
+        for folder in ("configs", "splits")
+        for path in bundle.glob(f"{folder}/*.json")
+    )
+    wrong |= dict.fromkeys(path for path in present if path not in files)
+    if not (bundle / "scripts").is_symlink():
+        wrong["scripts"] = None
+    return wrong
+
+
+def apply(changes: dict[str, str | None], bundle: Path) -> None:
+    """Bring a bundle up to date.
+
+    Args:
+        changes: what `differences` found.
+        bundle: the bundle's folder.
+    """
+    for path, text in changes.items():
+        if text is not None:
+            write(bundle / path, text.encode())
+        elif path == "scripts":
+            (bundle / path).symlink_to("../scripts")
+        else:
+            (bundle / path).unlink()
