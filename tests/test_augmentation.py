@@ -11,7 +11,7 @@ from scipy.ndimage import center_of_mass
 from tools.project import ROOT
 
 CONFIG = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/train.json").read_text())
-MOVING = ("RandRotated", "RandZoomd", "RandFlipd", "RandSimulateLowResolutiond", "RandGaussianSmoothd")
+MOVING = ("scripts.transforms.RandRotateZoomd", "RandFlipd", "RandSimulateLowResolutiond", "RandGaussianSmoothd")
 STEPS = [step for step in CONFIG["train"]["random_transforms"]["transforms"] if step["_target_"] in MOVING]
 CENTRE, WIDTHS = (22.3, 30.6, 27.1), (40.0, 90.0, 40.0)
 

@@ -9,6 +9,7 @@ from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
 from .resized_crop import RandResizedCropd
+from .rotate_zoom import RandRotateZoomd
 from .select_channels import SelectChannelsd
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LoadXrayd",
     "PadEndd",
     "RandResizedCropd",
+    "RandRotateZoomd",
     "RegionTargetsd",
     "Resampled",
     "SelectChannelsd",
