@@ -3,6 +3,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
+from scipy.ndimage import affine_transform, gaussian_filter
 
 from scripts.transforms import Resampled
 
@@ -40,8 +41,32 @@ def test_values_are_found_where_the_affine_says():
     torch.testing.assert_close(moved[0, inside, 3, 3].as_tensor(), position[inside].float(), atol=1e-3, rtol=0)
 
 
-def test_labels_keep_their_values_and_may_be_missing():
-    label = MetaTensor((torch.rand(1, 9, 9, 9) * 3).floor(), affine=torch.diag(torch.tensor([1.5, 1.5, 1.5, 1])))
-    transform = Resampled(["image", "label"], (1.0, 1.0, 1.0), mode=["bilinear", "nearest"], allow_missing_keys=True)
-    moved = transform({"label": label})
-    assert set(moved) == {"label"} and set(moved["label"].unique().tolist()) <= {0.0, 1.0, 2.0}
+@pytest.fixture
+def label():
+    """Three regions that meet, on slices of 3 mm."""
+    rng = np.random.default_rng(0)
+    shares = np.stack([gaussian_filter(rng.standard_normal((14, 13, 8)), 2) for _ in range(3)])
+    values = np.array([0, 2, 5], np.uint8)[shares.argmax(axis=0)]
+    return MetaTensor(torch.from_numpy(values[None]), affine=torch.diag(torch.tensor([1.5, 1.0, 3.0, 1.0])))
+
+
+def test_a_label_is_the_largest_of_linearly_interpolated_shares(label):
+    moved = Resampled(["image", "label"], (1.0, 1.0, 1.0), label_keys="label", allow_missing_keys=True)
+    result = moved({"label": label})
+    assert set(result) == {"label"} and result["label"].dtype == torch.uint8
+    ratio = 1 / np.array([1.5, 1.0, 3.0])  # of the new voxels to the old
+    offset = (result["label"].affine[:3, 3].numpy() - label.affine[:3, 3].numpy()) * ratio
+    size = result["label"].shape[1:]
+    regions = [(label[0].numpy() == value).astype(float) for value in (0, 2, 5)]
+    shares = np.stack([affine_transform(x, ratio, offset, size, order=1, mode="nearest") for x in regions])
+    second, first = np.sort(shares, axis=0)[-2:]
+    clear = first - second > 1e-3
+    assert clear.mean() > 0.95
+    np.testing.assert_array_equal(result["label"][0].numpy()[clear], np.array([0, 2, 5])[shares.argmax(axis=0)][clear])
+    back = moved.inverse(result)["label"]
+    assert back.shape == label.shape and (back == label).float().mean() > 0.95
+
+
+def test_a_grid_that_stays_leaves_labels_alone(label):
+    same = Resampled("label", (1.5, 1.0, 3.0), label_keys="label")({"label": label})["label"]
+    assert torch.equal(same.as_tensor(), label.as_tensor()) and torch.equal(same.affine, label.affine)

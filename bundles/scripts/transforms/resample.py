@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.config import KeysCollection
 from monai.transforms import InvertibleTransform, MapTransform, Spacing
-from monai.utils import ensure_tuple_rep
+from monai.utils import ensure_tuple
 
 
 class Resampled(MapTransform, InvertibleTransform):
-    """Resample to a voxel spacing by the array transform `Spacing`, invertibly.
+    """Resample to a voxel spacing linearly, by the array transform `Spacing`, invertibly.
 
-    `Spacingd` of MONAI 1.6 updates every key that begins like its own, which fails inside MONAI Label.
+    `Spacingd` of MONAI 1.6 updates every key that begins like its own, which fails inside MONAI Label. Labels are
+    resampled as nnU-Net and nnssl do it, each one linearly: by nearest neighbours, thick slices become stairs.
 
     Args:
         keys: of the items to resample.
         spacing: target in mm per axis.
-        mode: interpolation per key: "bilinear" (trilinear), "nearest" or a spline order.
+        label_keys: those of them that hold label maps.
         allow_missing_keys: skip what is not there, such as the label at inference.
     """
 
@@ -27,23 +28,45 @@ class Resampled(MapTransform, InvertibleTransform):
         self,
         keys: KeysCollection,
         spacing: Sequence[float],
-        mode: str | int | Sequence[str | int] = "bilinear",
+        label_keys: KeysCollection = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.label_keys = ensure_tuple(label_keys)
         self.spacing = Spacing(pixdim=tuple(spacing), padding_mode="border")
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
         """Resample the items (C, D, H, W) of `data` by their affines."""
-        d = dict(data)
-        for key, mode in self.key_iterator(d, self.mode):
-            d[key] = self.spacing(d[key], mode=mode)
-        return d
+        return self._each(data, self.spacing)
 
     def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
         """Bring the items back to the grid they came from."""
+        return self._each(data, self.spacing.inverse)
+
+    def _each(
+        self, data: Mapping[Hashable, torch.Tensor], resampled: Callable[[torch.Tensor], torch.Tensor]
+    ) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = self.spacing.inverse(d[key])
+            d[key] = resampled_labels(d[key], resampled) if key in self.label_keys else resampled(d[key])
         return d
+
+
+def resampled_labels(label: torch.Tensor, resampled: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """Give every voxel of a new grid the label with the largest share in it.
+
+    Args:
+        label: (1, D, H, W).
+        resampled: linear interpolation to the new grid, of one label's share at a time.
+
+    Returns:
+        The label map there, of the same type; of equal shares the smaller label's counts.
+    """
+    first, *others = label.unique().tolist()
+    most = resampled((label == first).float())
+    labels = torch.full_like(most, first)
+    for value in others:
+        share = resampled((label == value).float())
+        labels[share > most] = value
+        most = torch.maximum(most, share)
+    return labels.to(label.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import AffineGrid, CenterSpatialCropd, MapTransform, Randomizable, Resample
-from monai.utils import convert_to_tensor
+from monai.utils import convert_to_tensor, ensure_tuple
 from torch.nn import functional as F
 
 
@@ -40,7 +40,7 @@ class RandRotateZoomd(MapTransform, Randomizable):
         prob: float = 0.2,
     ) -> None:
         super().__init__(keys)
-        self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
+        self.label_keys = ensure_tuple(label_keys)
         self.roi_size = tuple(roi_size)
         self.max_rotation = math.radians(max_rotation)
         self.zoom_range = tuple(zoom_range)
@@ -69,11 +69,11 @@ class RandRotateZoomd(MapTransform, Randomizable):
         resample = Resample(mode="bilinear", padding_mode="zeros")
         for key in self.key_iterator(d):
             item = convert_to_tensor(d[key], track_meta=False)
-            d[key] = resampled_labels(item, grid) if key in self.label_keys else resample(item, grid)
+            d[key] = labels_at(item, grid) if key in self.label_keys else resample(item, grid)
         return d
 
 
-def resampled_labels(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+def labels_at(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Choose for every place the label with the largest share in linear interpolation between its eight neighbours.
 
     Only where these differ, so that the cost does not grow with the number of labels.
