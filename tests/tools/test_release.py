@@ -13,7 +13,8 @@ import pytest
 from monai.bundle import verify_metadata
 
 from scripts.errors import InputError
-from tools import release, render
+from tools import release
+from tools.project import ROOT
 
 TENSOR = {
     "type": "image",
@@ -41,7 +42,7 @@ METADATA: dict[str, Any] = {
     "copyright": "the authors",
     "network_data_format": {"inputs": {"image": TENSOR}, "outputs": {"pred": TENSOR | {"value_range": [0, 1]}}},
 }
-SCHEMA = render.ROOT / "tools" / "meta_schema.json"
+SCHEMA = ROOT / "tools" / "meta_schema.json"
 
 
 @pytest.fixture
