@@ -10,10 +10,10 @@ import torch
 from monai.bundle import ConfigParser, verify_metadata
 from monai.bundle.workflows import _reject_executable_logging_config
 
-from tools.project import ROOT, names_of
+from tools.project import ROOT, bundle_names
 from tools.render.stale import differences
 
-BUNDLES = [ROOT / "bundles" / name for name in names_of(ROOT)]
+BUNDLES = [ROOT / "bundles" / name for name in bundle_names(ROOT)]
 IDS_OF_TRAIN = """
     bundle_root dataset_dir output_dir ckpt_dir device seed patch_size batch_size max_epochs steps_per_epoch
     val_interval num_workers amp pretrained resume network_def

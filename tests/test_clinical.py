@@ -21,7 +21,7 @@ from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.dicom_series import write_enhanced, write_report, write_series
 from tests.warm_runs import run_warm
-from tools.project import ROOT, names_of
+from tools.project import ROOT, bundle_names
 from tools.render.card import read_card
 
 BUNDLE = ROOT / "bundles" / "hippocampus_segmentation"
@@ -211,7 +211,7 @@ def test_all_labels_of_the_cards_have_codes_of_dicom() -> None:
         concepts = getattr(dictionary, scheme)
         known |= {(code.value, code.meaning, scheme) for code in map(concepts.__getattr__, concepts.dir())}
     categories = {code.value for code in map(dictionary.cid7150.__getattr__, dictionary.cid7150.dir())}
-    cards = [card for card in (read_card(name, ROOT) for name in names_of(ROOT)) if card["template"] in SEGMENTING]
+    cards = [card for card in (read_card(name, ROOT) for name in bundle_names(ROOT)) if card["template"] in SEGMENTING]
     assert len(cards) > 15
     for card in cards:
         segmented = card.get("model", card["dataset"])

@@ -8,7 +8,7 @@ import pytest
 from scripts.command_line import check_settings, flags, start
 from scripts.errors import InputError
 from tests.warm_runs import run_warm
-from tools.project import ROOT, names_of
+from tools.project import ROOT, bundle_names
 
 CONFIGS = [str(ROOT / f"bundles/spark3d_pretrain/configs/{name}.json") for name in ("train", "compact")]
 
@@ -84,7 +84,7 @@ def test_the_command_line_of_another_program_is_not_looked_at(monkeypatch, argv)
     start()
 
 
-@pytest.mark.parametrize("bundle", names_of(ROOT))
+@pytest.mark.parametrize("bundle", bundle_names(ROOT))
 def test_every_bundle_refuses_before_it_does_anything(bundle, tmp_path):
     folder = ROOT / "bundles" / bundle
     for config in ("train", "inference", "evaluate"):

@@ -14,12 +14,12 @@ import torch
 from tests.monai_checks import check_export, check_properties, run_python
 from tests.small_networks import SMALL
 from tests.warm_runs import run_warm
-from tools.project import ROOT, names_of
+from tools.project import ROOT, bundle_names
 from tools.render.card import read_card
 
 pytestmark = pytest.mark.slow
 PRETRAINING, SEGMENTATION = "spark3d_pretrain", "hippocampus_segmentation"  # for roads that all bundles share
-CARDS = {name: read_card(name, ROOT) for name in names_of(ROOT)}
+CARDS = {name: read_card(name, ROOT) for name in bundle_names(ROOT)}
 PRETRAININGS, SEGMENTATIONS, EVALUATIONS = (
     [n for n, c in CARDS.items() if c["template"] == t] for t in ("pretrain", "segmentation", "evaluation")
 )

@@ -8,12 +8,12 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.handlers import MLFlowHandler
 
-from tools.project import ROOT, names_of
+from tools.project import ROOT, bundle_names
 
 
 def test_mlflow_follows_every_training_and_its_validation() -> None:
     settings = ConfigParser.load_config_file(ROOT / "bundles" / "scripts" / "mlflow.json")
-    trained = [name for name in names_of(ROOT) if (ROOT / "bundles" / name / "configs" / "train.json").is_file()]
+    trained = [name for name in bundle_names(ROOT) if (ROOT / "bundles" / name / "configs" / "train.json").is_file()]
     assert len(trained) > 8
     for name in trained:
         train = ConfigParser.load_config_file(ROOT / "bundles" / name / "configs" / "train.json")

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def names_of(root: Path) -> list[str]:
+def bundle_names(root: Path) -> list[str]:
     """List the bundles, i.e. the folders of `bundles` that hold a card.
 
     Args:

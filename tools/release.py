@@ -14,7 +14,7 @@ from scripts.errors import InputError, check_flags
 from .catalogue import write_catalogue
 from .cli import cli
 from .large_files import WEIGHTS, check_weights, list_weights
-from .project import ROOT, names_of
+from .project import ROOT, bundle_names
 from .render.files import to_json, write
 from .render.stale import differences
 from .zoo_check.metadata import metadata_faults
@@ -116,7 +116,7 @@ def main(
     if large_files and not url:
         raise InputError("large_files.yml says where the weights are served: give --url")
     project, output = Path(root), Path(output_dir)
-    releases = {f"{name}_v{check(name, project)}": name for name in names or names_of(project)}
+    releases = {f"{name}_v{check(name, project)}": name for name in names or bundle_names(project)}
     info_file = output / "model_info.json"
     info = json.loads(info_file.read_text()) if info_file.is_file() else {}
     for release, name in releases.items():

@@ -86,11 +86,12 @@ def _check_places(configs: dict[str, Any], given: Mapping[str, Any]) -> None:
         place, last = ReferenceResolver.split_id(name, last=True)
         if name.startswith("+") or place not in parser:
             continue
-        allowed = None if name in parser or last.startswith("_") else _names_inside(parser[place])
-        if place and allowed is not None and last not in allowed:
-            raise InputError(
-                f"--{name}: {place} has no {last}{_nearest(last, allowed)} (it takes {', '.join(sorted(allowed))})"
-            )
+        if place and name not in parser and not last.startswith("_"):
+            allowed = _names_inside(parser[place])
+            if allowed is not None and last not in allowed:
+                raise InputError(
+                    f"--{name}: {place} has no {last}{_nearest(last, allowed)} (it takes {', '.join(sorted(allowed))})"
+                )
         parser[name] = value
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ..cli import cli
-from ..project import ROOT, names_of
+from ..project import ROOT, bundle_names
 from .bundle_table import with_tables
 from .card import read_card
 from .files import write
@@ -22,9 +22,9 @@ def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
         root: project folder.
     """
     folder = Path(root)
-    found = {name: differences(name, folder) for name in names or names_of(folder)}
+    found = {name: differences(name, folder) for name in names or bundle_names(folder)}
     readme = (folder / "README.md").read_text()
-    with_table = with_tables(readme, [read_card(name, folder) for name in names_of(folder)])
+    with_table = with_tables(readme, [read_card(name, folder) for name in bundle_names(folder)])
     stale = [f"bundles/{name}/{path}" for name, changes in found.items() for path in changes]
     stale += ["README.md"] if with_table != readme else []
     for path in stale:

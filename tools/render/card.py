@@ -26,7 +26,7 @@ from typing import Any
 
 from scripts.errors import InputError
 
-from ..project import names_of
+from ..project import bundle_names
 
 COMPLETE = ("train", "inference")
 OVERLAYS = ("evaluate", "multi_gpu_train")
@@ -52,7 +52,7 @@ def read_card(name: str, root: Path) -> dict[str, Any]:
     """
     path = root / "bundles" / name / "card.json"
     if not path.is_file():
-        others = ", ".join(names_of(root)) or "none"
+        others = ", ".join(bundle_names(root)) or "none"
         raise InputError(f"no bundle {name!r}: bundles/{name}/card.json is missing; there are {others}")
     try:
         card: dict[str, Any] = json.loads(path.read_text())

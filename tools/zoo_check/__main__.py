@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts.errors import InputError
 
 from ..cli import cli
-from ..project import ROOT, names_of
+from ..project import ROOT, bundle_names
 from .archive import archive_faults
 from .code import code_faults
 from .configs import config_faults
@@ -37,9 +37,9 @@ def main(*bundles: str, parts: str | tuple[str, ...] = PARTS, preset: str | None
     unknown = [part for part in chosen if part not in PARTS]
     if unknown:
         raise InputError(f"parts names {', '.join(unknown)}: allowed are {', '.join(PARTS)}")
-    failed = [name for name in bundles or names_of(ROOT) if not report(found(name), chosen, preset)]
+    failed = [name for name in bundles or bundle_names(ROOT) if not report(found(name), chosen, preset)]
     if failed:
-        sys.exit(f"error: {len(failed)} of {len(bundles or names_of(ROOT))} do not hold: {', '.join(failed)}")
+        sys.exit(f"error: {len(failed)} of {len(bundles or bundle_names(ROOT))} do not hold: {', '.join(failed)}")
 
 
 def found(name: str) -> Path:
@@ -47,7 +47,7 @@ def found(name: str) -> Path:
     for path in (ROOT / "bundles" / name, Path(name)):
         if path.is_dir() or path.suffix == ".zip" and path.is_file():
             return path
-    raise InputError(f"{name} is no bundle: give a name out of {', '.join(names_of(ROOT))}, a folder or a zip")
+    raise InputError(f"{name} is no bundle: give a name out of {', '.join(bundle_names(ROOT))}, a folder or a zip")
 
 
 def report(path: Path, parts: tuple[str, ...] = PARTS, preset: str | None = None) -> bool:

@@ -48,21 +48,19 @@ class RandRotateZoomd(MapTransform, Randomizable):
         self.crop = CenterSpatialCropd(keys, roi_size)
         self.angles: tuple[float, ...] = (0.0, 0.0, 0.0)
         self.zoom = 1.0
-        self.does_move = False
 
     def randomize(self, data: Any = None) -> None:
         """Draw whether to rotate and to scale, and by how much."""
         rotates, zooms = self.R.random(2) < self.prob
         angles = self.R.uniform(-self.max_rotation, self.max_rotation, size=3)
         zoom = self.R.uniform(*self.zoom_range)
-        self.does_move = bool(rotates or zooms)
         self.angles = tuple(angles) if rotates else (0.0, 0.0, 0.0)
         self.zoom = zoom if zooms else 1.0
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
         """Return the items in `roi_size`; those that were moved as plain tensors, whose affine would be another."""
         self.randomize()
-        if not self.does_move:
+        if not any(self.angles) and self.zoom == 1.0:
             return self.crop(data)
         d: dict[Hashable, Any] = dict(data)
         grid, _ = AffineGrid(rotate_params=self.angles, scale_params=(1 / self.zoom,) * 3)(self.roi_size)
@@ -76,7 +74,8 @@ class RandRotateZoomd(MapTransform, Randomizable):
 def labels_at(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Choose for every place the label with the largest share in linear interpolation between its eight neighbours.
 
-    Only where these differ, so that the cost does not grow with the number of labels.
+    The same as `resampled_labels` with a linear resampling, which every draw would wait for. Only places whose
+    neighbours differ are looked at, so that the cost does not grow with the number of labels.
 
     Args:
         label: (1, D, H, W).
