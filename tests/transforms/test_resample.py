@@ -70,3 +70,16 @@ def test_a_label_is_the_largest_of_linearly_interpolated_shares(label):
 def test_a_grid_that_stays_leaves_labels_alone(label):
     same = Resampled("label", (1.5, 1.0, 3.0), label_keys="label")({"label": label})["label"]
     assert torch.equal(same.as_tensor(), label.as_tensor()) and torch.equal(same.affine, label.affine)
+
+
+@pytest.mark.parametrize(
+    "turn", [np.eye(4), np.array([[0.6, -0.8, 0, 3.1], [0.8, 0.6, 0, 0.7], [0, 0, 1, 9], [0, 0, 0, 1]])]
+)
+def test_half_way_between_two_labels_the_smaller_counts_on_either_side(turn):
+    label = torch.zeros(1, 6, 4, 4, dtype=torch.uint8)
+    label[:, 2:4] = 3
+    affine = torch.from_numpy(turn @ np.diag([2.0, 1.0, 1.0, 1.0]))
+    moved = Resampled("label", (1.0, 1.0, 1.0), label_keys="label")({"label": MetaTensor(label, affine=affine)})[
+        "label"
+    ]
+    assert moved[0, :, 1, 1].tolist()[:11] == [0, 0, 0, 0, 3, 3, 3, 0, 0, 0, 0]

@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Spacing
 from monai.utils import ensure_tuple
+
+from .labels_at import labels_at
 
 
 class Resampled(MapTransform, InvertibleTransform):
@@ -52,21 +55,23 @@ class Resampled(MapTransform, InvertibleTransform):
         return d
 
 
-def resampled_labels(label: torch.Tensor, resampled: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def resampled_labels(label: MetaTensor, resampled: Callable[[torch.Tensor], torch.Tensor]) -> MetaTensor:
     """Give every voxel of a new grid the label with the largest share in it.
 
     Args:
         label: (1, D, H, W).
-        resampled: linear interpolation to the new grid, of one label's share at a time.
+        resampled: linear interpolation to the new grid.
 
     Returns:
         The label map there, of the same type; of equal shares the smaller label's counts.
     """
-    first, *others = label.unique().tolist()
-    most = resampled((label == first).float())
-    labels = torch.full_like(most, first)
-    for value in others:
-        share = resampled((label == value).float())
-        labels[share > most] = value
-        most = torch.maximum(most, share)
-    return labels.to(label.dtype)
+    moved = resampled(label)
+    labels = MetaTensor(torch.empty(moved.shape, dtype=label.dtype)).copy_meta_from(moved)
+    ratio = torch.linalg.inv(label.affine) @ labels.affine
+    axes = [torch.arange(n, dtype=ratio.dtype) for n in (1, *moved.shape[2:])]
+    plane = torch.einsum("ij,jdhw->idhw", ratio[:3, :3], torch.stack(torch.meshgrid(axes, indexing="ij")))
+    for n in range(moved.shape[1]):
+        place = plane + (ratio[:3, 3] + n * ratio[:3, 0]).view(3, 1, 1, 1)
+        found = labels_at(label.as_tensor(), place.round(decimals=6))  # half-way stays half-way
+        labels.as_tensor()[:, n : n + 1] = found
+    return labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,8 @@ from monai.config import KeysCollection
 from monai.transforms import AffineGrid, CenterSpatialCropd, MapTransform, Randomizable, Resample
 from monai.utils import convert_to_tensor, ensure_tuple
 from torch.nn import functional as F
+
+from .labels_at import labels_at
 
 
 class RandRotateZoomd(MapTransform, Randomizable):
@@ -67,34 +68,12 @@ class RandRotateZoomd(MapTransform, Randomizable):
         resample = Resample(mode="bilinear", padding_mode="zeros")
         for key in self.key_iterator(d):
             item = convert_to_tensor(d[key], track_meta=False)
-            d[key] = labels_at(item, grid) if key in self.label_keys else resample(item, grid)
+            d[key] = turned_labels(item, grid) if key in self.label_keys else resample(item, grid)
         return d
 
 
-def labels_at(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Choose for every place the label with the largest share in linear interpolation between its eight neighbours.
-
-    The same as `resampled_labels` with a linear resampling, which every draw would wait for. Only places whose
-    neighbours differ are looked at, so that the cost does not grow with the number of labels.
-
-    Args:
-        label: (1, D, H, W).
-        grid: places (3 or more, d, h, w) in voxels from the middle of the label map, as MONAI's `AffineGrid` has them.
-
-    Returns:
-        Labels (1, d, h, w), 0 outside.
-    """
-    size = torch.tensor(label.shape[1:]).unsqueeze(1)
-    place = grid[:3].flatten(1) + (size - 1) / 2
-    low = place.floor()
-    padded = F.pad(label[0], (2,) * 6)  # all that is outside counts as two voxels of 0
-    index = torch.minimum(low.long().clamp(min=-2), size) + 2
-    corners = [torch.tensor(corner).unsqueeze(1) for corner in itertools.product((0, 1), repeat=3)]
-    around = torch.stack([padded[tuple(index + corner)] for corner in corners])
-    chosen = around[0].clone()
-    mixed = (around != chosen).any(dim=0)
-    around, part = around[:, mixed], (place - low)[:, mixed]
-    weights = torch.stack([torch.where(corner == 1, part, 1 - part).prod(dim=0) for corner in corners])
-    shares = torch.stack([(weights * (around == candidate)).sum(dim=0) for candidate in around])
-    chosen[mixed] = around.gather(0, shares.argmax(dim=0, keepdim=True))[0]
-    return chosen.view(1, *grid.shape[1:])
+def turned_labels(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Look labels (1, D, H, W) up at the places of MONAI's `AffineGrid`, which count from the middle; 0 outside."""
+    padded = F.pad(label, (1,) * 6)
+    middle = (torch.tensor(padded.shape[1:]) - 1) / 2
+    return labels_at(padded, grid[:3] + middle.view(3, 1, 1, 1))
