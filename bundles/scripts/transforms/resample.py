@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Spacing
 from monai.utils import ensure_tuple
 
+from .interpolation import places
 from .labels_at import labels_at
 
 
@@ -67,11 +68,6 @@ def resampled_labels(label: MetaTensor, resampled: Callable[[torch.Tensor], torc
     """
     moved = resampled(label)
     labels = MetaTensor(torch.empty(moved.shape, dtype=label.dtype)).copy_meta_from(moved)
-    ratio = torch.linalg.inv(label.affine) @ labels.affine
-    axes = [torch.arange(n, dtype=ratio.dtype) for n in (1, *moved.shape[2:])]
-    plane = torch.einsum("ij,jdhw->idhw", ratio[:3, :3], torch.stack(torch.meshgrid(axes, indexing="ij")))
-    for n in range(moved.shape[1]):
-        place = plane + (ratio[:3, 3] + n * ratio[:3, 0]).view(3, 1, 1, 1)
-        found = labels_at(label.as_tensor(), place.round(decimals=6))  # half-way stays half-way
-        labels.as_tensor()[:, n : n + 1] = found
+    for part, place in places(label.affine, labels.affine, moved.shape[1:]):
+        labels.as_tensor()[:, part] = labels_at(label.as_tensor(), place)
     return labels
