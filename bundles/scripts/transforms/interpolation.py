@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
-SLAB = 2**20
+SLAB = 2**17
 
 
 def places(source: torch.Tensor, target: torch.Tensor, size: Sequence[int]) -> Iterator[tuple[slice, torch.Tensor]]:
