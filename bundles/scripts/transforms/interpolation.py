@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 CORNERS = tuple(itertools.product((0, 1), repeat=3))
-SLAB = 2**17
+SLAB = 2**17  # voxels, of which each takes a few hundred bytes while it is looked up
 
 
 def places(source: torch.Tensor, target: torch.Tensor, size: Sequence[int]) -> Iterator[tuple[slice, torch.Tensor]]:
