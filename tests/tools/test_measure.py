@@ -70,3 +70,13 @@ def test_counted_operations_are_those_of_the_convolutions(capsys, tmp_path):
     assert one["flops_per_step"] == 2 * (8**3 * (stem + top + decoder) + 4**3 * top)
     two = report(capsys, "hippocampus_segmentation", **options, batch_size=2)
     assert two["flops_per_step"] == 2 * one["flops_per_step"]
+
+
+def test_of_a_range_of_mask_ratios_the_mean_of_its_ends_is_counted(capsys):
+    options = {"preset": "compact", "flops": True, "batch_size": 1}
+    low, high, both = (
+        report(capsys, "spark3d_pretrain", **options, mask_ratio=ratio)["flops_per_step"]
+        for ratio in (0.5, 0.75, [0.5, 0.75])
+    )
+    assert high < both < low
+    assert both == pytest.approx((low + high) / 2, rel=0.02)
