@@ -112,6 +112,29 @@ def test_weights_of_exactly_this_network_are_loaded(tmp_path):
         load_weights(unet(2), tmp_path / "more.pt")
 
 
+def test_the_head_of_a_masked_autoencoder_stays_behind_even_if_it_fits(tmp_path):
+    source = unet(1, in_channels=3, out_channels=3)
+    torch.save({"model": Spark3D(source).state_dict(), "plan": {"method": "Spark3D"}}, tmp_path / "mae.pt")
+    network = unet(2, in_channels=3)
+    before = copies(network.state_dict())
+    transfer_weights(network, tmp_path / "mae.pt", "encoder+decoder", {"background": 0, "a": 1, "b": 2})
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key] if ".seg_layers." in key else source.state_dict()[key]), key
+
+
+def test_what_a_lean_decoder_did_not_train_stays_behind(tmp_path, caplog):
+    source = unet(1, out_channels=1)
+    torch.save({"model": Spark3D(source, decoder="lean").state_dict()}, tmp_path / "lean.pt")
+    network = unet(2, out_channels=1)
+    before = copies(network.state_dict())
+    with caplog.at_level(logging.INFO):
+        transfer_weights(network, tmp_path / "lean.pt", "encoder+decoder")
+    finest = ("decoder.stages.1.", "decoder.transpconvs.1.", "decoder.seg_layers.")
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key] if key.startswith(finest) else source.state_dict()[key]), key
+    assert "skipped (decoder.stages.1." in caplog.text
+
+
 LABELS = {"background": 0, "anterior": 1, "posterior": 2}
 
 

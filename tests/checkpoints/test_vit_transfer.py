@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scripts.checkpoints import transfer_weights
+from scripts.checkpoints import load_weights, transfer_weights
 from scripts.errors import InputError
 from scripts.networks import UNETR, ViTClassifier, ViTMAE
 
@@ -61,7 +61,13 @@ def test_a_patch_projection_of_one_channel_serves_four(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"), [((16, 16, 24), (32, 24, 16)), ((16, 16, 16), (32, 16, 24)), ((16, 16), (24, 32))]
+    ("given", "wanted"),
+    [
+        ((16, 16, 24), (32, 24, 16)),
+        ((16, 16, 16), (32, 16, 24)),
+        ((16, 16), (24, 32)),
+        ((16, 16, 24), (24, 16, 16)),  # as many patches, so that the shapes are equal
+    ],
 )
 def test_positions_of_another_grid_are_resampled(tmp_path, caplog, given, wanted):
     source = mae(given)
@@ -93,3 +99,22 @@ def test_another_vit_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no tensor named encoder\.class_token"):
         torch.save({"encoder.stem.weight": torch.zeros(1)}, tmp_path / "unet.pt")
         transfer_weights(unetr(), tmp_path / "unet.pt")
+
+
+def test_weights_that_another_setting_would_take_for_others_are_refused(tmp_path):
+    source = mae()
+    path = saved(tmp_path / "mae.pt", source, plan={"network": source.settings})
+    with pytest.raises(InputError, match=r"trained with image_size \[16, 16, 24\], here it is \[24, 16, 16\]"):
+        load_weights(mae((24, 16, 16)), path)
+    with pytest.raises(InputError, match="trained with num_heads 3, here it is 6"):
+        transfer_weights(unetr(num_heads=6), path)
+    assert load_weights(mae(), path) and transfer_weights(unetr(), path)
+
+
+@pytest.mark.parametrize("parts", ["decoder", "encoder+decoder"])
+def test_a_decoder_of_another_kind_is_refused(tmp_path, parts):
+    network = unetr()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(InputError, match="nothing of the decoder .* give --transfer encoder"):
+        transfer_weights(network, saved(tmp_path / "mae.pt", mae()), parts)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())

@@ -40,6 +40,15 @@ def adapted(
     return None
 
 
+def is_of_another_grid(network: nn.Module, key: str, given: torch.Tensor, plan: dict[str, Any]) -> bool:
+    """Tell whether these are positions of another grid than the network's, which may have as many patches."""
+    if not key.endswith(POSITIONS) or planned_grid(plan) is None:
+        return False
+    model: Any = network
+    grid = grid_of(plan, given.shape[1] - 1, len(model.encoder.grid))
+    return grid is not None and grid != model.encoder.grid
+
+
 def repeated_stem(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None:
     """Repeat weights (E, 1, *kernel) for several channels, divided by their number: equal channels, equal features."""
     one_channel = given.dim() == own.dim() >= 4 and given.shape[1] == 1 and given.shape[0] == own.shape[0]
@@ -50,12 +59,16 @@ def repeated_stem(given: torch.Tensor, own: torch.Tensor) -> torch.Tensor | None
 
 def grid_of(plan: dict[str, Any], count: int, dims: int) -> tuple[int, ...] | None:
     """Return the grid of a pretrained table of `count` patches: that of the plan, or else one of equal sides."""
+    grid = planned_grid(plan) or (round(count ** (1 / dims)),) * dims
+    return grid if math.prod(grid) == count and len(grid) == dims else None
+
+
+def planned_grid(plan: dict[str, Any]) -> tuple[int, ...] | None:
+    """Return the patches per axis that a plan tells, None if it does not."""
     match plan.get("network"):
         case {"image_size": list(size), "patch_size": list(patch)} if len(size) == len(patch):
-            grid = tuple(n // p for n, p in zip(size, patch, strict=True))
-        case _:
-            grid = (round(count ** (1 / dims)),) * dims
-    return grid if math.prod(grid) == count and len(grid) == dims else None
+            return tuple(n // p for n, p in zip(size, patch, strict=True))
+    return None
 
 
 def resampled_positions(given: torch.Tensor, grid: Sequence[int] | None, wanted: Sequence[int]) -> torch.Tensor | None:

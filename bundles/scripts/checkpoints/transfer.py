@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .adapt import adapted
+from .adapt import adapted, is_of_another_grid
 from .classes import Classes, check_classes, same_classes
 from .importers import imported
 from .read import read_checkpoint
+from .settings import PLACES, SHAPELESS, check_settings
+from .untrained import trained_tensors
 
 State = dict[str, torch.Tensor]
 
@@ -32,12 +34,13 @@ def load_weights(network: nn.Module, source: str | Path | None, classes: Classes
         The network.
 
     Raises:
-        InputError: if names, shapes or classes differ.
+        InputError: if names, shapes, classes or settings differ.
     """
     if source is None:
         return network
     checkpoint = read_checkpoint(source)
     check_classes(checkpoint.get("plan", {}), classes, source)
+    check_settings(checkpoint.get("plan", {}), network, (*SHAPELESS, PLACES), source)
     load_state(network, checkpoint["model"], source)
     logging.getLogger(__name__).info("loaded %d tensors from %s", len(network.state_dict()), source)
     return network
@@ -74,7 +77,8 @@ def transfer_weights(
     The weights of a masked autoencoder are found under whatever prefix wraps the same network; those of vision
     transformers from elsewhere (see `imported`) by their names. A stem pretrained on one channel is repeated for
     several and divided by their number (Spark3D, Tab. 8): equal channels give equal features. Position tables of
-    another grid are resampled. The head of a network for other classes is left out, also if its shape fits.
+    another grid are resampled. The head of a masked autoencoder or of a network for other classes is left out, also if
+    its shape fits, and so is what a lean decoder did not train.
 
     Args:
         network: with submodules `encoder` and `decoder`, and the key prefixes `stem` and `head`; parts that are not
@@ -87,7 +91,7 @@ def transfer_weights(
         The network.
 
     Raises:
-        InputError: if `parts` is unknown, or the encoder does not match.
+        InputError: if `parts` is unknown, the encoder does not match, or nothing of the decoder does.
     """
     if parts not in PARTS:
         raise InputError(f"transfer is {parts!r}; allowed are {', '.join(PARTS)}")
@@ -100,15 +104,21 @@ def transfer_weights(
     model: Any = network
     checkpoint = read_checkpoint(pretrained)
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
+    source = trained_tensors(source, checkpoint["model"])
     plan = checkpoint.get("plan", {})
-    new_head = classes is not None and not same_classes(plan.get("classes", classes), classes)
+    check_settings(plan, network, SHAPELESS, pretrained)
+    new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
     wanted = [key for key in own if _part(key) in parts.split("+")]
     taken: State = {}
     fitted, skipped = [], []
     for key in wanted:
         if new_head and key.startswith(model.head):
             skipped.append(key)
-        elif key in source and source[key].shape == own[key].shape:
+        elif (
+            key in source
+            and source[key].shape == own[key].shape
+            and not is_of_another_grid(network, key, source[key], plan)
+        ):
             taken[key] = source[key]
         elif key in source and (tensor := adapted(network, key, source[key], own[key], plan)) is not None:
             taken[key] = tensor
@@ -122,6 +132,11 @@ def transfer_weights(
             f"{sum(_part(k) == 'encoder' for k in wanted)} tensors differ, first {lost[0]} "
             f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both "
             "bundles"
+        )
+    if "decoder" in parts and not any(_part(key) == "decoder" for key in taken):
+        raise InputError(
+            f"nothing of the decoder in {pretrained} fits this network, whose decoder is of another kind: give "
+            "--transfer encoder"
         )
     network.load_state_dict(taken, strict=False)
     log.info(
