@@ -68,3 +68,13 @@ def test_the_variance_of_he_et_al_is_a_switch():
 def test_cells_that_do_not_tile_are_refused():
     with pytest.raises(InputError, match="not divisible"):
         CellNormalizedTargets((3, 3))(torch.zeros(1, 1, 8, 6))
+
+
+@pytest.mark.parametrize(("shape", "cell"), SHAPES)
+def test_channels_can_be_normalised_each_by_itself(shape, cell):
+    _, image, _ = batch(shape, cell)
+    image *= torch.tensor([1.0, 50.0, 7.0])[: shape[1]].view(-1, *(1,) * len(cell))
+    together = CellNormalizedTargets(cell, per_channel=True)
+    one_by_one = [CellNormalizedTargets(cell)(channel) for channel in image.split(1, dim=1)]
+    torch.testing.assert_close(together(image), torch.cat(one_by_one, dim=1))
+    torch.testing.assert_close(together.shown(together(image), image), image)
