@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,19 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
             f"{path} cannot be written ({cause.strerror or cause}): free some space or choose another folder, then run "
             "again"
         ) from error
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let processes that come here with the same folder, which is made where it is missing, wait for each other."""
+    with contextlib.ExitStack() as stack:
+        # some network file systems have no locks; and that a folder cannot be made is told by who writes into it
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def save_tensors(content: dict[str, Any], path: str | Path) -> None:

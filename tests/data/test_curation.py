@@ -12,7 +12,7 @@ import pytest
 
 from scripts.data import curation, verdicts
 from scripts.data.curation import curate
-from scripts.data.reading import stamp
+from scripts.data.reading import read_scan, stamp
 from scripts.data.scans import find_scans
 from scripts.errors import InputError
 
@@ -99,6 +99,21 @@ def test_unreadable(tmp_path, scans, write_dicom):
     assert reasons["truncated"].startswith(f"unreadable: {file} cannot be read")
     assert reasons["mixed"].startswith(f"unreadable: {tmp_path}/scans/mixed holds 2 DICOM series")
     assert reasons["dangling"].startswith("unreadable: ")
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path, scans, monkeypatch):
+    scans("rare")
+
+    def without_decoder(image):
+        if "rare" in image:
+            raise InputError(f"{image} cannot be read: install a decoder")
+        return read_scan(image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(curation, "read_scan", without_decoder)
+        assert [scan["case"] for scan in _curate(tmp_path)] == ["good"]
+        assert _account(tmp_path)["rare"]["stamp"] == ""
+    assert [scan["case"] for scan in _curate(tmp_path)] == ["good", "rare"]
 
 
 def test_channel_files_are_one_scan(tmp_path, scans):

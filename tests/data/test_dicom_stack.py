@@ -84,6 +84,19 @@ def test_what_is_no_part_of_the_series_is_left_out(tmp_path: Path) -> None:
     check(folder)
 
 
+@pytest.mark.parametrize("uid", ["1.2.3", None])
+def test_slices_that_an_anonymiser_gave_one_identity(tmp_path: Path, uid: str | None) -> None:
+    folder = write_series(tmp_path / "ct", volume(), oblique())
+    for file in Path(folder).iterdir():
+        image = pydicom.dcmread(file)
+        del image.SOPInstanceUID
+        if uid is not None:
+            image.SOPInstanceUID = uid
+        image.save_as(file)
+    shutil.copy(next(Path(folder).iterdir()), Path(folder) / "copy.dcm")
+    check(folder)
+
+
 def one_of(folder: str) -> Path:
     return sorted(Path(folder).iterdir())[3]
 

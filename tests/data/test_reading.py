@@ -98,6 +98,8 @@ def test_files_of_a_scan(tmp_path, volume, write_dicom):
     for header, data in (("a.nhdr", "a.raw.gz"), ("b.mhd", "b.raw")):
         itk.imwrite(itk.image_from_array(volume()), str(tmp_path / header), compression=header == "a.nhdr")
         assert scan_files(str(tmp_path / header)) == [str(tmp_path / header), str(tmp_path / data)]
+    (tmp_path / "d.mhd").write_text("NDims = 3\nElementDataFile = LOCAL\n")
+    assert scan_files(str(tmp_path / "d.mhd")) == [str(tmp_path / "d.mhd")]
     (tmp_path / "c.nhdr").write_text("NRRD0004\ndata file: LIST\nc1.raw\nc2.raw\n")
     assert [Path(file).name for file in scan_files(str(tmp_path / "c.nhdr"))] == ["c.nhdr", "c1.raw", "c2.raw"]
 

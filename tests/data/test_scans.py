@@ -72,6 +72,20 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert _cases(tmp_path / "data") == ["a"]
 
 
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch, caplog):
+    _touch(tmp_path, "open/a.nii", "closed/b.nii")
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert _cases(tmp_path) == ["a"]
+    assert f"{tmp_path}/closed cannot be listed (Permission denied)" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["{:03d}.dcm", "{:03d}.IMA", "IM{}", "1.2.840.{}"])
 def test_dicom_folder_is_one_scan(tmp_path, write_dicom, name):
     series = write_dicom(tmp_path / "patient" / "t1", name=name)

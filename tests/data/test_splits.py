@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from scripts.data.parts_digest import parts_digest
 from scripts.data.splits import hold_out, split_cases
 from scripts.errors import InputError
 
@@ -183,3 +184,13 @@ def test_hold_out_of_one_patient():
         hold_out(CASES[:1])
     with pytest.raises(InputError, match="1 patient is too few"):
         hold_out(VISITS[1:3], patient_pattern=PATIENT)
+
+
+def test_a_text_tells_whether_the_same_cases_train_and_validate():
+    cases, parts = CASES, split_cases(CASES)
+    text = parts_digest(parts)
+    assert text == parts_digest({**split_cases(cases[::-1]), "test": []})
+    assert text.startswith(f"{len(parts['train'])} + {len(parts['val'])} (")
+    others = [split_cases(cases[1:]), split_cases(cases, fold=1), split_cases(cases, test_fraction=0.3)]
+    swapped = {"train": parts["val"], "val": parts["train"]}
+    assert len({text, *map(parts_digest, others), parts_digest(swapped)}) == 5

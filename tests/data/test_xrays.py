@@ -209,3 +209,12 @@ def test_broken_and_missing_images_are_named(tmp_path: Path) -> None:
 def test_real_images() -> None:
     parts = split_xrays(xray_cases(REDUCED))
     assert sum(map(len, parts.values())) == 742 and all(parts.values())
+
+
+def test_results_are_no_images(tmp_path):
+    for name in ("a.png", "more/b.png", "results/a_occlusion.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    assert [x["case"] for x in find_xrays(tmp_path, results=tmp_path / "results")] == ["a", "b"]
+    with pytest.raises(InputError, match="give another output_dir"):
+        find_xrays(tmp_path, results=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,3 +74,20 @@ def test_a_table_of_others_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has not the columns case, structure, volume_ml: move it"):
         run(tmp_path, {"a": 1})
     assert (tmp_path / "volumes.csv").read_text() == "patient;ml\n"
+
+
+def add_cases(folder: Path, name: str) -> None:
+    volumes = SaveVolumes(str(folder), STRUCTURES)
+    for number in range(20):
+        row = {"case": f"{name}{number}", "structure": "front", "volume_ml": "1"}
+        volumes._update({row["case"]}, [row])
+
+
+def test_runs_side_by_side_keep_each_others_rows(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=add_cases, args=(tmp_path, name)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(table(tmp_path)) == 40

@@ -7,10 +7,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from scripts.errors import InputError
-from scripts.handlers import SaveSegmentations, SegmentationReport
+from scripts.handlers import ClassificationReport, ReconstructionReport, SaveSegmentations, SegmentationReport
 
 LABELS = {"background": 0, "anterior": 1, "posterior": 2}
 AFFINE = torch.tensor([[0.0, -2, 0, 5], [1, 0, 0, -3], [0, 0, 3, 7], [0, 0, 0, 1]], dtype=torch.float64)
@@ -135,3 +136,15 @@ def test_dice_of_the_set_stands_beside_the_mean_of_the_cases(engine, tmp_path):
     assert "lesion_rule" not in content and not (tmp_path / "lesions.csv").exists()
     report.reset(None)
     assert not report.rows and report.aggregated.result()["mean"] is None
+
+
+@pytest.mark.parametrize("report", [SegmentationReport, ReconstructionReport, ClassificationReport])
+def test_a_share_of_the_cases_is_no_account_of_them_all(tmp_path, monkeypatch, report):
+    given = [] if report is ReconstructionReport else [LABELS]
+    evaluator = Engine(lambda engine, batch: None)
+    report(str(tmp_path), *given).attach(evaluator)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(InputError, match="runs in 2 processes, .* run it in one"):
+        evaluator.run([0])
+    assert not any(tmp_path.iterdir())

@@ -61,6 +61,13 @@ def test_without_validation_the_final_model_is_the_best(tmp_path):
     assert [weight(tmp_path / name) for name in FILES] == [3, 3, 3]
 
 
+def test_a_best_metric_that_is_no_number_counts_for_nothing(tmp_path):
+    run = Run(tmp_path)
+    run.evaluator.state.best_metric, run.evaluator.state.best_metric_epoch = float("nan"), 1
+    run()
+    assert weight(tmp_path / "model.pt") == 3
+
+
 def test_resuming_goes_on_after_the_last_epoch(tmp_path):
     first = Run(tmp_path, max_epochs=2, best_epochs=[1])()
     again = Run(tmp_path, max_epochs=4, best_epochs=[], resume=True)()
@@ -120,3 +127,11 @@ def test_another_training_is_not_resumed(tmp_path):
     with pytest.raises(InputError, match="not a readable checkpoint"):
         Run(tmp_path, resume=True)()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"training_state.pt": b"noise"}
+
+
+def test_a_deleted_former_folder_is_no_hindrance(tmp_path):
+    for _ in range(3):
+        Run(tmp_path)()
+    (tmp_path / "former_1").rename(tmp_path / "elsewhere")
+    Run(tmp_path)()
+    assert {"former_1", "former_2"} <= set(names(tmp_path))

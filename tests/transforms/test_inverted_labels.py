@@ -95,3 +95,12 @@ def test_the_likeliest_class_and_the_denominator_are_those_of_softmax():
 def test_another_number_of_regions_is_refused(data, preprocessing):
     with pytest.raises(InputError, match=r"\[1, 2\] has 2 values for the network's 5 regions"):
         InvertedLabelsd("pred", preprocessing, regions_class_order=[1, 2])(data)
+
+
+@pytest.mark.parametrize("order", [None, [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_output_that_is_not_finite_is_no_empty_segmentation(data, preprocessing, order, value):
+    logits = data["pred"].clone()
+    logits[2, 1, 1, 1] = value
+    with pytest.raises(InputError, match="output is NaN or infinite"):
+        InvertedLabelsd("pred", preprocessing, regions_class_order=order)({**data, "pred": logits})

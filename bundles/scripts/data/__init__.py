@@ -6,6 +6,7 @@ from .case_dataset import CaseDataset
 from .cases import labelled_cases
 from .checked_scans import checked_scans
 from .curation import curate
+from .parts_digest import parts_digest
 from .pretraining_scans import pretraining_scans
 from .rank_share import rank_share
 from .reading import read_scan
@@ -31,6 +32,7 @@ __all__ = [
     "find_xrays",
     "hold_out",
     "labelled_cases",
+    "parts_digest",
     "pretraining_scans",
     "rank_share",
     "read_scan",

@@ -111,7 +111,7 @@ def _channel_problems(content: dict[str, Any], channels: list[str]) -> Iterator[
 
 
 def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) -> Iterator[str]:
-    """Yield what is wrong with one case, each in one line."""
+    """Yield what is wrong with one case, each in one line; raise if it cannot be read."""
     paths = {**dict.fromkeys(as_list(case["image"]), "image"), case["label"]: "label"}
     missing = [f"the {kind} {path} is missing" for path, kind in paths.items() if not os.path.exists(path)]
     if missing:
@@ -120,8 +120,7 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
     try:
         image, label = read_scan(case["image"]), read_scan(case["label"])
     except InputError as error:
-        yield f"case {case['case']}: {error}"
-        return
+        raise InputError(f"case {case['case']}: {error}") from error
     problems = [*form_problems("image", image, num_channels), *form_problems("label", label, 1)]
     problems += [*value_problems(image), *label_problems(label, allowed)]
     if image.ndim == label.ndim == 4:

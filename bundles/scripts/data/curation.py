@@ -68,14 +68,14 @@ def curate(
 def _reason(
     image: str | list[str], min_fov_mm: float, max_spacing_mm: float, min_file_kb: float, num_channels: int
 ) -> str:
-    """Return why a scan is dropped as `kind: measured value`, or "" if it is kept."""
+    """Return why a scan is dropped as `kind: measured value`, or "" if it is kept; raise if it is unreadable."""
     try:
         kilobytes = sum(os.path.getsize(file) for path in as_list(image) for file in scan_files(path)) / 1000
         if kilobytes < min_file_kb:
             return f"small file: {kilobytes:.1f} kB is under {min_file_kb:g} kB"
         scan = read_scan(image)
     except (InputError, OSError) as error:
-        return f"unreadable: {error}"
+        raise InputError(f"unreadable: {error}") from error
     if scan.ndim != 4 or scan.shape[0] != num_channels:
         return f"not 3D: the array has the shape {' x '.join(map(str, scan.shape[1:]))}, {scan.shape[0]} times"
     spacing = affine_to_spacing(scan.affine).tolist()

@@ -35,7 +35,7 @@ def read_stack(path: str) -> list[Any]:
     files = [file for file in files if not has_frames(file)] or files
     images = [read_header(file) for file in files]
     images = [image for image in images if "LOCALIZER" not in image.get("ImageType", [])] or images
-    images = list({image.get("SOPInstanceUID"): image for image in images}.values())  # a copy has the same
+    images = list({_identity(image): image for image in images}.values())
     _check_one_series(path, images)
     frames = has_frames(files[0])
     if frames and (len(images) > 1 or "ConcatenationUID" in images[0]):
@@ -57,6 +57,12 @@ def read_stack(path: str) -> list[Any]:
             f"the slices in {path} shift sideways by {sideways:.1f} mm in all (gantry tilt): correct the tilt first"
         )
     return images if len(images) == 1 else [images[index] for index in order]
+
+
+def _identity(image: Any) -> tuple[str, ...]:
+    """Return what copies of a slice have in common; where it lies too, for anonymisers blank or share the UID."""
+    keywords = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient")
+    return tuple(str(image.get(keyword)) for keyword in keywords)
 
 
 def frames_of(header: Any) -> list[Any]:

@@ -72,6 +72,8 @@ def _detached_data(header: str) -> list[str]:
         lines = file.read().splitlines()
     for number, line in enumerate(lines):
         if found := re.match(r"(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", line, re.IGNORECASE):
+            if found[1].upper() == "LOCAL":  # in the header's own file
+                return []
             names = lines[number + 1 :] if found[1].startswith("LIST") else [found[1]]
             return [os.path.join(os.path.dirname(header), name) for name in names if name]
     return []

@@ -14,6 +14,7 @@ from ..errors import InputError
 from .dicom_files import DICOM_SUFFIXES, dicom_scans, has_frames, is_dicom
 from .dicom_stack import read_stack
 from .reading import as_list
+from .walk import folders_below
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_FOLDERS = ("labelsTr", "labelsTs")
@@ -44,7 +45,7 @@ def find_scans(
     """
     sources = source if isinstance(source, (list, tuple)) else [source]
     sources = [str(item) if isinstance(item, int) else item for item in sources]  # 4711 on a command line is a number
-    images = [image for item in sources for image in _but_results(item, _listed(item, Path.cwd()), results)]
+    images = [image for item in sources for image in but_results(item, _listed(item, Path.cwd()), results)]
     if not images:
         kinds = ", ".join(SUFFIXES)
         raise InputError(f"no scans in {source}: expected files ending in {kinds}, or folders of DICOM files")
@@ -135,8 +136,17 @@ def _listed(item: Any, base: Path) -> list[Image]:
     return [image]
 
 
-def _but_results(item: Any, images: list[Image], results: str | Path | None) -> list[Image]:
-    """Leave out what lies in the folder of results, if that is below a folder that was searched."""
+def but_results(item: Any, images: list[Image], results: str | Path | None) -> list[Image]:
+    """Leave out what lies in the folder of results, if that is below a folder that was searched.
+
+    Args:
+        item: where the images were found.
+        images: their paths.
+        results: where results go, None if nobody knows.
+
+    Raises:
+        InputError: if results would go right among the images.
+    """
     if results is None or not isinstance(item, (str, Path)):
         return images
     folder, place = (Path(os.path.abspath(Path(path).expanduser())) for path in (item, results))
@@ -188,14 +198,8 @@ def _nnunet(folder: Path, content: dict) -> list[Image]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    seen: set[str] = set()  # links may lead in circles
-    for root, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(root) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(root))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LABEL_FOLDERS)
-        yield from (os.path.join(root, name) for name in sorted(files) if _is_scan(name))
+    for root, files in folders_below(folder, left_out=LABEL_FOLDERS):
+        yield from (os.path.join(root, name) for name in files if name.endswith(SUFFIXES))
         yield from dicom_scans(root)
 
 
@@ -213,10 +217,6 @@ def _by_case(images: list[Image], num_channels: int) -> list[Image]:
         elif image not in channels:
             grouped.append(image)
     return grouped
-
-
-def _is_scan(name: str) -> bool:
-    return name.endswith(SUFFIXES) and not name.startswith(".")
 
 
 def _stem(name: str, image: Image, suffixes: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
+from ..errors import InputError
 from ..files import save_csv
 from .reading import as_list, stamp
 
@@ -28,12 +29,14 @@ def judge_all(
 ) -> list[dict[str, str]]:
     """Return one account row per item, judging only those whose files or rule changed since the account was written.
 
-    The account is written at intervals and when anything interrupts, always as a whole file in one move. Under
-    several processes each comes to the same rows and only rank 0 writes.
+    What could not be read is tried again, since the cause may have been outside of the files, such as rights or a
+    missing decoder; such a row has no stamp. The account is written at intervals and when anything interrupts, always
+    as a whole file in one move. Under several processes each comes to the same rows and only rank 0 writes.
 
     Args:
         items: dicts with `case`, `image` and perhaps `label`.
-        judge: returns what is wrong with an item in one line, or "" if nothing is.
+        judge: returns what is wrong with an item in one line, or "" if nothing is; raises an `InputError` that says why
+            it cannot be read.
         rule: the thresholds by which `judge` decides; a verdict by another rule counts for nothing.
         account: CSV file with the columns `COLUMNS`, or None to keep no account.
         words: how the account calls an item without and with a reason.
@@ -55,7 +58,10 @@ def judge_all(
     written = time.monotonic()
     try:
         for row, item in tqdm(pending, desc="checking scans", unit="scan", disable=None):  # None: only on a terminal
-            reason = judge(item)
+            try:
+                reason = judge(item)
+            except InputError as error:
+                reason, row["stamp"] = str(error), ""
             row.update(verdict=words[bool(reason)], reason=reason)
             if time.monotonic() - written > SECONDS_BETWEEN_WRITES:
                 _write(account, rows)

@@ -11,27 +11,31 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from ..errors import InputError
-from .scans import case_names
+from .scans import but_results, case_names
+from .walk import folders_below
 
 XRAY_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def find_xrays(source: str | Path) -> list[dict[str, Any]]:
+def find_xrays(source: str | Path, results: str | Path | None = None) -> list[dict[str, Any]]:
     """List the images of a folder, searched recursively, or the one that was named.
 
     Args:
         source: a PNG or JPEG file, or a folder; hidden files and folders are ignored.
+        results: folder where results go, which is not searched for images.
 
     Returns:
         One `{"case": name, "image": path}` per image, sorted by case, named as scans are.
 
     Raises:
-        InputError: there is nothing, or no image in it.
+        InputError: there is nothing, or no image in it, or results would go beside the images.
     """
     path = Path(os.path.abspath(Path(source).expanduser()))
     if not path.exists():
         raise InputError(f"{path} does not exist: give an image or a folder of images")
-    images = [str(path)] if path.is_file() else sorted(_walk(path))
+    images = (
+        [str(path)] if path.is_file() else [str(image) for image in but_results(path, sorted(_walk(path)), results)]
+    )
     if not images or not all(map(_is_image, images)):
         raise InputError(f"no images in {path}: expected files ending in {', '.join(XRAY_SUFFIXES)}")
     names = case_names(list(images), tuple({os.path.splitext(image)[1] for image in images}))
@@ -86,16 +90,7 @@ def read_xray(path: str | Path) -> np.ndarray:
 
 
 def _walk(folder: Path) -> list[str]:
-    found: list[str] = []
-    seen: set[str] = set()  # links may lead in circles
-    for root, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(root) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(root))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [os.path.join(root, name) for name in files if _is_image(name) and not name.startswith(".")]
-    return found
+    return [os.path.join(root, name) for root, files in folders_below(folder) for name in files if _is_image(name)]
 
 
 def _is_image(name: str) -> bool:

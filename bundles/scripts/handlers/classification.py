@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..files import save_csv, save_json
 from ..metrics import BOOTSTRAP_RULE, auc_report
+from .one_process import check_one_process
 
 
 class SaveProbabilities:
@@ -31,6 +32,7 @@ class SaveProbabilities:
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
+        engine.add_event_handler(Events.STARTED, check_one_process)
         engine.add_event_handler(Events.STARTED, lambda _: self.items.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
         engine.add_event_handler(Events.COMPLETED, self.write)

@@ -19,6 +19,7 @@ from ..files import save_csv, save_json, save_nifti, write_atomically
 from ..metrics import reconstruction_scores
 from ..pretraining.masks import expand_mask
 from ..pretraining.targets import Targets, VoxelTargets
+from .one_process import check_one_process
 
 
 class Case(NamedTuple):
@@ -82,6 +83,7 @@ class ReconstructionReport:
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, check_one_process)
         engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.score)
         engine.add_event_handler(Events.COMPLETED, self.write)

@@ -15,7 +15,7 @@ from monai.engines import IterationEvents
 
 from ..dicom_seg import Codes, save_dicom_seg
 from ..errors import InputError
-from ..files import save_csv, save_nifti
+from ..files import one_at_a_time, save_csv, save_nifti
 
 logger = logging.getLogger(__name__)
 FORMATS = ("nifti", "dicomseg")
@@ -99,9 +99,10 @@ class SaveVolumes:
         self._update({row["case"] for row in rows}, rows)
 
     def _update(self, cases: set[str], rows: list[dict[str, str]]) -> None:
-        """Put rows in the place of those of some cases."""
-        kept = [row for row in self._former() if row["case"] not in cases]
-        save_csv(sorted([*kept, *rows], key=lambda row: row["case"]), self.path, self.columns)
+        """Put rows in the place of those of some cases; other runs into the folder wait meanwhile."""
+        with one_at_a_time(self.path.parent):
+            kept = [row for row in self._former() if row["case"] not in cases]
+            save_csv(sorted([*kept, *rows], key=lambda row: row["case"]), self.path, self.columns)
 
     def _former(self) -> list[dict[str, str]]:
         if not self.path.exists():

@@ -26,6 +26,7 @@ from ..metrics import (
     segmentation_scores,
     summary,
 )
+from .one_process import check_one_process
 
 
 class SegmentationReport:
@@ -81,6 +82,7 @@ class SegmentationReport:
 
     def attach(self, engine: Engine) -> None:
         """Register with the evaluator."""
+        engine.add_event_handler(Events.STARTED, check_one_process)
         engine.add_event_handler(Events.STARTED, self.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.score)
         engine.add_event_handler(Events.COMPLETED, self.write)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import os
 import shutil
 from functools import partial
@@ -101,11 +103,11 @@ class TrainingCheckpoint:
             save_tensors(self._state(engine), self.folder / LAST)
 
     def finish(self, engine: Engine) -> None:
-        """Write the final model; without any validation it is the best one too."""
+        """Write the final model; without any validation, or any that gave a number, it is the best one too."""
         if engine.state.rank != 0:
             return
         save_tensors(self._model(), self.folder / FINAL)
-        if self.evaluator.state.best_metric_epoch == -1:
+        if self.evaluator.state.best_metric_epoch == -1 or math.isnan(self.evaluator.state.best_metric):
             save_tensors(self._model(), self.folder / BEST)
         self.log.info("weights in %s: %s (best by validation), %s", self.folder, BEST, FINAL)
 
@@ -147,7 +149,8 @@ class TrainingCheckpoint:
     def _set_aside(self) -> None:
         former = [path for name in (BEST, FINAL, LAST) if (path := self.folder / name).exists()]
         if former:
-            target = self.folder / f"former_{1 + sum(1 for _ in self.folder.glob('former_*'))}"
+            names = (self.folder / f"former_{number}" for number in itertools.count(1))
+            target = next(name for name in names if not name.exists())
             target.mkdir()
             for path in former:
                 # models stay in use until they are replaced; a state must not be resumed by mistake

@@ -56,6 +56,11 @@ class InvertedLabelsd(MapTransform):
         return d
 
     def _labels(self, logits: torch.Tensor, image: MetaTensor) -> torch.Tensor:
+        if not all(bool(logit.isfinite().all()) for logit in logits):
+            raise InputError(
+                "the network's output is NaN or infinite: its weights are of a training that diverged, or half "
+                "precision overflows; try another checkpoint, or --amp False"
+            )
         size, logits = logits.shape[1:], logits.flatten(1)
         # how much of a voxel's probability the network's grid holds: all, a part at the rim of a cut, nothing beyond
         whole = MetaTensor(torch.ones(1, *size, device=logits.device))
