@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from urllib.error import URLError
@@ -44,7 +45,9 @@ def main(name: str, source: str, bundle_dir: str = ".", version: str | None = No
         if not (Path(folder) / name / "configs" / "metadata.json").is_file():
             raise InputError(f"{release}.zip of {source} holds no bundle {name}: nothing is kept")
         target.parent.mkdir(parents=True, exist_ok=True)
-        (Path(folder) / name).rename(target)
+        with tempfile.TemporaryDirectory(dir=target.parent) as beside:  # the other one may be on another file system
+            shutil.move(Path(folder) / name, beside)
+            (Path(beside) / name).rename(target)
     print(f"{target}: {release}, SHA-1 {checksum}")
 
 

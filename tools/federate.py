@@ -19,6 +19,7 @@ from scripts.errors import InputError
 from scripts.files import save_json, save_tensors
 
 from .cli import cli
+from .overrides import effective_config
 from .project import ROOT
 from .release import content
 
@@ -44,23 +45,21 @@ def main(
             from; sites need no copy of it.
 
     Raises:
-        InputError: if there is no such bundle, a site has no proper name, or the folder is there.
+        InputError: if there is no such bundle, preset or knob, a site has no proper name, or the folder is there.
     """
     root, job = ROOT / "bundles" / bundle, Path(output_dir)
-    files = [f"configs/{name}.json" for name in ("train", *preset.split("+")) if name]
-    missing = [file for file in files if not (root / file).is_file()]
-    if missing:
-        raise InputError(f"bundle {bundle} has no {', '.join(missing)}: name a bundle that trains, and its presets")
+    overlays = [name for name in preset.split("+") if name]
+    parser = ConfigParser(effective_config(bundle, overlays, knobs))
     if not isinstance(sites, dict) or not sites or not all(re.fullmatch(SITE, str(name)) for name in sites):
         raise InputError(
             f"sites is {sites!r}: give the data by site, such as \"{{'north': '/data', 'south': '/scans'}}\""
         )
     if job.exists():
         raise InputError(f"{job} exists: name another --output_dir, or remove it")
-    parser = ConfigParser(ConfigParser.load_config_files([root / file for file in files]))
-    parser.update({"bundle_root": str(root), **knobs, "rounds": rounds, "train#trainer#max_epochs": epochs})
+    parser.update({"bundle_root": str(root), "rounds": rounds, "train#trainer#max_epochs": epochs})
     save_tensors(initial_model(parser), job / "app_server" / BUNDLE / START)
     save_json(server(parser, rounds, len(sites)), job / "app_server" / "config" / "config_fed_server.json")
+    files = [f"configs/{name}.json" for name in ("train", *overlays)]
     for site, data in sites.items():
         copy_bundle(root, job / f"app_{site}" / BUNDLE)
         own = {**knobs, "dataset_dir": os.path.abspath(data), "rounds": rounds}

@@ -23,6 +23,7 @@ from scripts.networks import on_device
 
 from .cli import cli
 from .memory import GIB, Cost, bytes_of
+from .overrides import effective_config
 from .project import ROOT
 from .random_step import random_step
 
@@ -50,11 +51,12 @@ def main(
         flops: count floating-point operations of matrix products and convolutions instead, forward and backward.
         output_file: also write the JSON there.
         knobs: overrides such as `--batch_size 6` or `--amp True`.
+
+    Raises:
+        InputError: there is no such bundle, preset or knob.
     """
-    configs = ROOT / "bundles" / bundle / "configs"
-    files = [configs / f"{name}.json" for name in ("train", *preset.split("+")) if name]
-    parser = ConfigParser(ConfigParser.load_config_files(files))
-    parser.update({"bundle_root": str(configs.parent), **knobs})
+    parser = ConfigParser(effective_config(bundle, [name for name in preset.split("+") if name], knobs))
+    parser.update({"bundle_root": str(ROOT / "bundles" / bundle)})
     report = {"bundle": bundle, "preset": preset or "default", "patch_size": parser["patch_size"]}
     report["batch_size"] = parser["batch_size"]
     if flops:

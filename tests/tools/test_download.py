@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -121,3 +122,15 @@ def test_the_catalogue_names_every_release_with_its_checksum(served: tuple[Path,
     assert page.count("data:image/jpeg;base64,") == 2 and 'src="http' not in page
     info = json.loads((folder / "model_info.json").read_text())
     assert info["spark3d_pretrain_v0.1.0"]["source"] == "https://example.org/bundles/spark3d_pretrain_v0.1.0.zip"
+
+
+def test_the_temporary_folder_may_be_on_another_file_system(
+    dist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system only")
+    monkeypatch.setattr(tempfile, "tempdir", str(memory))
+    fetch(NAMES[0], source=str(dist), bundle_dir=str(tmp_path / "new" / "place"))
+    assert (tmp_path / "new" / "place" / NAMES[0] / "configs" / "metadata.json").is_file()
+    assert [path.name for path in (tmp_path / "new" / "place").iterdir()] == [NAMES[0]]

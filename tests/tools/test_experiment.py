@@ -19,10 +19,10 @@ from tools.experiment.__main__ import run_study
 from tools.experiment.child import claimed, run_child
 from tools.experiment.data import data_digest
 from tools.experiment.expand import expand
-from tools.experiment.overrides import effective_config
 from tools.experiment.places import Places
 from tools.experiment.shards import share
 from tools.experiment.study import read_study
+from tools.overrides import effective_config
 from tools.project import ROOT
 
 SMALLEST = ROOT / "studies" / "smallest.json"
@@ -104,7 +104,7 @@ def test_all_arms_share_the_test_part_and_pretraining_never_sees_it(study, place
     config = effective_config("hippocampus_segmentation", ["tiny"], {"num_folds": 3})
     cases = labelled_cases(places.data / "data" / "labelled", config["labels"], config["channels"])
     parts = split_cases(cases, num_folds=3, test_fraction=config["test_fraction"], seed=config["split_seed"])
-    listed = json.loads((places.out / "lists" / "phantoms-fold0.json").read_text())
+    (listed,) = (json.loads(path.read_text()) for path in (places.out / "lists").glob("*.json"))
     assert [Path(entry["image"]).name for entry in listed] == [Path(case["image"]).name for case in parts["train"]]
     segmenting = [knobs_of(c) for c in runs.commands if "bundles/hippocampus_segmentation" in c]
     for knob in ("fold", "num_folds", "num_labelled", "dataset_dir"):
@@ -116,14 +116,52 @@ def test_pretraining_on_several_datasets_takes_one_list_of_them(study, places):
     both = {"scratch": {}, "mae_both": {"pretrain_on": ["heads", "self"]}, "mae_self": {"pretrain_on": "self"}}
     study = dataclasses.replace(study, initialisations=both, seeds=[0], budgets=[3], pictures=0)
     assert run_study(study, places, run=(runs := FakeRuns())) == 0
-    target = places.out / "lists" / "heads+phantoms-fold0.json"
+    (target,) = (places.out / "lists").glob("heads+phantoms-fold0-*.json")
+    (own,) = (places.out / "lists").glob("phantoms-fold0-*.json")
     listed = [Path(entry["image"]) for entry in json.loads(target.read_text())]
     heads = sorted((places.data / "data" / "unlabelled").glob("*.nii.gz"))
-    self_only = json.loads((places.out / "lists" / "phantoms-fold0.json").read_text())
+    self_only = json.loads(own.read_text())
     assert listed == [*heads, *(Path(entry["image"]) for entry in self_only)] and self_only
     assert {knobs_of(c)["dataset_dir"] for c in runs.commands if "bundles/spark3d_pretrain" in c} > {str(target)}
     pretrained_on = {r["pretrain_on"] for name, r in records(places).items() if name.startswith("pretraining-")}
     assert pretrained_on == {"heads + self", "self"}
+
+
+def test_studies_that_divide_otherwise_keep_lists_of_their_own(study, places):
+    small = dataclasses.replace(study, initialisations={"scratch": {}, "mae_self": {"pretrain_on": "self"}}, seeds=[0])
+    entry = small.datasets["phantoms"]
+    other = dataclasses.replace(small, datasets={"phantoms": {**entry, "knobs": {"num_folds": 3, "split_seed": 3}}})
+    for one in (small, other):
+        run_study(one, places, run=(runs := FakeRuns()))
+        plan = expand(one, lambda folder: data_digest(places.data / folder))
+        lists = {unit.dataset for unit in plan.units.values() if unit.kind == "pretraining"}
+        assert {knobs_of(c)["dataset_dir"] for c in runs.commands} > {str(places.real(name)) for name in lists}
+    assert len(list((places.out / "lists").glob("phantoms-fold0-*.json"))) == 2
+
+
+@pytest.mark.parametrize("knobs", [{"test_fraction": 0.4}, {"split_seed": 3}])
+def test_a_training_must_not_divide_otherwise_than_its_pretraining_is_told(study, places, knobs):
+    networks = {"resenc": {**study.networks["resenc"], "knobs": knobs}}
+    study = dataclasses.replace(
+        study, networks=networks, initialisations={"scratch": {}, "own": {"pretrain_on": "self"}}
+    )
+    with pytest.raises(InputError, match=f"{next(iter(knobs))} is .* would see what validates or tests"):
+        run_study(study, places, run=(runs := FakeRuns()))
+    assert not runs.commands
+
+
+def test_records_of_former_settings_are_set_aside(study, places):
+    run_study(study, places, run=FakeRuns())
+    before = records(places)
+    edited = dataclasses.replace(study, networks={"resenc": {**study.networks["resenc"], "knobs": {"max_epochs": 4}}})
+    (runs := FakeRuns()).stops_after = 2
+    run_study(edited, places, run=runs)
+    left = records(places)
+    folder = places.out / "records" / "smallest"
+    former = {path.name.removesuffix("-1.json"): json.loads(path.read_text()) for path in folder.glob("former/*.json")}
+    assert set(former) == {name[:-5] for name in before if name.startswith("phantoms-")}
+    assert {name: one["id"] for name, one in former.items()} == {name: before[f"{name}.json"]["id"] for name in former}
+    assert len([name for name in left if name.startswith("phantoms-")]) <= 1
 
 
 @pytest.mark.parametrize("after", [1, 11, 33])

@@ -118,3 +118,62 @@ def test_half_a_study_is_reported_as_far_as_it_is(results, tmp_path):
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no records"):
         report(str(tmp_path))
+
+
+def copied(results, tmp_path, change=lambda record: record, **study):
+    """Copy the records with changes of the trainings' and of the study."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for path in (results / "records" / "smallest").glob("*.json"):
+        content = json.loads(path.read_text())
+        content = content | study if path.name == "study.json" else content
+        content = change(content) if path.name.startswith("phantoms-") else content
+        if content is not None:
+            (folder / path.name).write_text(json.dumps(content))
+    return make_section(read_results(tmp_path)[0], tmp_path / "figures")
+
+
+def test_a_study_that_was_cut_down_shows_what_it_asks_for(results, tmp_path):
+    section = copied(results, tmp_path, seeds=[1], initialisations={"scratch": {}, "mae_heads": {}})
+    assert section.facts["seeds"] == "1" and section.facts["runs"] == "4 trainings, 1 pretrainings"
+
+
+def test_distances_in_voxels_are_called_so_and_units_are_not_mixed(results, tmp_path):
+    def in_voxels(record, only=""):
+        if only in record["initialisation"]:
+            record["cases"] = [{**row, "hd95_voxel": row["hd95_mm"]} for row in record["cases"]]
+            for row in record["cases"]:
+                del row["hd95_mm"]
+        return record
+
+    assert "HD95 (voxel)" in table(copied(results, tmp_path, in_voxels), "Test scores").columns
+    (tmp_path / "mixed").mkdir()
+    with pytest.raises(InputError, match="hd95_mm and hd95_voxel: give one distance_unit"):
+        copied(results, tmp_path / "mixed", lambda record: in_voxels(record, only="mae"))
+
+
+def test_the_mean_is_over_the_reported_classes(results, tmp_path):
+    one = json.loads(next((results / "records" / "smallest").glob("phantoms-*.json")).read_text())
+    name = one["cases"][0]["class"]
+    found = table(copied(results, tmp_path, lambda record: record | {"reported_classes": [name]}), "Test scores")
+    values = []
+    for seed in (0, 1, 2):
+        path = tmp_path / "records" / f"phantoms-resenc-scratch-default-n3-seed{seed}-fold0.json"
+        rows = json.loads(path.read_text())["cases"]
+        assert len({row["class"] for row in rows}) > 1
+        values.append(np.mean([row["dsc"] for row in rows if row["class"] == name]))
+    assert found.rows[0][4] == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def test_a_dataset_whose_arms_share_no_seed_leaves_the_rest_of_the_report(results, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(results / "records" / "smallest", folder)
+    study = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(study | {"datasets": {**study["datasets"], "other": {}}}))
+    for number, start in enumerate(study["initialisations"]):
+        name = f"phantoms-resenc-{start}-default-n3-seed{number % 3}-fold0.json"
+        other = json.loads((folder / name).read_text()) | {"dataset": "other"}
+        (folder / name.replace("phantoms", "other")).write_text(json.dumps(other))
+    section = make_section(read_results(tmp_path)[0], tmp_path / "figures")
+    assert {row[0] for row in table(section, "Test scores").rows} == {"phantoms", "other"}
+    assert not any(found.title.startswith("Ranks") for found in section.tables)

@@ -151,3 +151,13 @@ def test_arms_are_compared_on_shared_seeds_and_cases_only():
     assert ours.tolist() == [[0.2]] and theirs.tolist() == [[0.5]]
     with pytest.raises(InputError, match="share no test case"):
         score_table([first, arm(record(cases={"d": 1.0}))], "dsc")
+
+
+def test_folds_of_a_seed_are_one_training_in_the_statistics():
+    values = {(seed, fold): 0.1 * seed + 0.01 * fold for seed in (0, 1) for fold in (0, 1, 2)}
+    folded = Arm(
+        ("data", "net", "scratch", "default", 10),
+        {run: record(cases={"a": value, "b": value + 0.5}) for run, value in values.items()},
+    )
+    (table,) = score_table([folded], "dsc")
+    np.testing.assert_allclose(table, [[0.01, 0.51], [0.11, 0.61]])

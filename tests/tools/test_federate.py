@@ -92,9 +92,10 @@ def test_monais_client_starts_from_it_without_the_pretrained_file(job, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bundle": "no_such"}, "no_such has no configs/train.json"),
-        ({"bundle": "brats_mets_evaluation"}, "has no configs/train.json.*a bundle that trains"),
-        ({"preset": "huge"}, "has no configs/huge.json"),
+        ({"bundle": "no_such"}, "there is no bundles/no_such/configs/train.json"),
+        ({"bundle": "brats_mets_evaluation"}, "there is no .*configs/train.json: name a bundle that trains"),
+        ({"preset": "huge"}, "there is no .*configs/huge.json"),
+        ({"batchsize": 4}, "has no knob batchsize"),
         ({"sites": "north"}, "sites is 'north': give the data by site"),
         ({"sites": {}}, "give the data by site"),
         ({"sites": {"../north": "/data"}}, "give the data by site"),

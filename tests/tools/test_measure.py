@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from scripts.errors import InputError
 from tools.measure import main
 from tools.memory import held
 from tools.project import ROOT
@@ -80,3 +81,16 @@ def test_of_a_range_of_mask_ratios_the_mean_of_its_ends_is_counted(capsys):
     )
     assert high < both < low
     assert both == pytest.approx((low + high) / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "options", "message"),
+    [
+        ("hippocampus_segmentation", {"batchsize": 7}, "has no knob batchsize"),
+        ("hippocampus_segmentation", {"preset": "huge"}, "there is no .*huge.json"),
+        ("nosuch", {}, "there is no bundles/nosuch"),
+    ],
+)
+def test_what_does_not_exist_is_refused(bundle, options, message):
+    with pytest.raises(InputError, match=message):
+        main(bundle, flops=True, **options)

@@ -6,10 +6,10 @@ import pytest
 from scripts.handlers.schedule import SHAPES
 from tests.tools.fake_bundles import knobs_of
 from tools.experiment.expand import expand
-from tools.experiment.overrides import effective_config
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
 from tools.experiment.units import PRETRAINING, unit_stages
+from tools.overrides import effective_config
 from tools.project import ROOT
 
 STUDIES = sorted((ROOT / "studies").glob("*.json"))

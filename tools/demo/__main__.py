@@ -47,7 +47,7 @@ def demo(
         data: folder in MSD layout (dataset.json, imagesTr, labelsTr); left out, brain-like phantoms are generated.
         unlabelled: folder of scans to pretrain on; left out, the images of `data`.
         output_dir: where everything goes; the report is its report.html.
-        minutes: about how long it takes on 2 cores; epochs follow. Left out: 10 for generated data, more for real.
+        minutes: about how long it takes on 2 cores; epochs follow. Left out: 8 for generated data, more for real.
         memory: what a training step may take, such as 1GB; batches are lowered to fit.
         fresh: move a former run in `output_dir` aside and start anew.
 

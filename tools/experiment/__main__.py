@@ -22,7 +22,7 @@ from .data import data_digest, list_scans
 from .expand import Plan, Run, expand
 from .places import Places
 from .plan_text import describe, describe_end
-from .records import is_recorded, write_record, write_study
+from .records import is_recorded, set_aside, write_record, write_study
 from .schedule import exit_code, run_all
 from .shards import share
 from .study import Study, read_study
@@ -102,6 +102,8 @@ def run_study(
     if dry_run:
         _say("\n".join(_commands(rest, places)))
         return 0
+    with claimed(places.out / "data.lock", wait=True):
+        set_aside(study, plan, places)
     write_study(study, places)
     work = _worker(study, plan, open_runs, places, extra, jobs, len(rest), stop, run)
     timer = threading.Timer((minutes or 0) * 60, stop.set)

@@ -12,8 +12,8 @@ from scripts.errors import InputError
 from scripts.files import save_json
 
 from ..commands import Knobs, shown
+from ..overrides import digest, effective_config
 from ..project import ROOT
-from .overrides import effective_config
 from .places import Places
 from .study import SELF, Study, sources_of
 
@@ -64,7 +64,8 @@ def scans_of(study: Study, sources: list[str], dataset: str, fold: int) -> str:
     if len(sources) == 1 and sources[0] != SELF:
         return f"DATA/{study.unlabelled[sources[0]]['folder']}"
     names = [f"{dataset}-fold{fold}" if source == SELF else source for source in sources]
-    return f"OUTPUT/lists/{'+'.join(names)}.json"
+    entries = [study.datasets[dataset] if source == SELF else study.unlabelled[source] for source in sources]
+    return f"OUTPUT/lists/{'+'.join(names)}-{digest(entries)}.json"  # another study's of these names may be others
 
 
 def _images(study: Study, source: str, dataset: str, fold: int, places: Places, target: Path) -> list[str | list[str]]:

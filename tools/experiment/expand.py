@@ -10,8 +10,8 @@ from typing import Any
 from scripts.errors import InputError
 
 from ..commands import Knobs
+from ..overrides import digest, effective_config
 from .data import scans_of
-from .overrides import digest, effective_config
 from .study import SELF, Study, sources_of
 from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened
 
@@ -103,6 +103,8 @@ def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: di
     folder = dataset["folder"]
     bundle, configs = dataset["bundle"], network.get("configs", [])
     unit = _unit(FINETUNING, bundle, configs, knobs, f"DATA/{folder}", data(folder))
+    if SELF in sources_of(initialisation):
+        _check_division(study, dataset, effective_config(bundle, configs, knobs))
     if not sources_of(initialisation):
         return plan.add(unit)
     pretraining = _pretraining(study, data, labels)
@@ -127,9 +129,7 @@ def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any
         if source == SELF:
             dataset = study.datasets[labels["dataset"]]
             knobs |= SMALL_CROPS
-            config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
-            division = [config[key] for key in DIVISION]
-            contents.append(digest([data(dataset["folder"]), labels["fold"], division]))
+            contents.append(digest([data(dataset["folder"]), labels["fold"], list(_division(dataset).values())]))
         else:
             knobs |= study.unlabelled[source].get("knobs", {})
             contents.append(data(study.unlabelled[source]["folder"]))
@@ -139,6 +139,22 @@ def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any
     knobs |= study.variants[labels["variant"]].get("pretraining", {}) | {"seed": seed}
     unit = _unit(PRETRAINING, entry["bundle"], entry.get("configs", []), knobs, scans, content)
     return replace(unit, pictures=study.pictures)
+
+
+def _division(dataset: dict[str, Any]) -> Knobs:
+    """Return what decides which images of a labelled dataset train, but for the fold."""
+    config = effective_config(dataset["bundle"], [], dataset.get("knobs", {}))
+    return {key: config[key] for key in DIVISION}
+
+
+def _check_division(study: Study, dataset: dict[str, Any], config: dict[str, Any]) -> None:
+    """Refuse a training that divides its data otherwise than the pretraining on "self" is told to."""
+    for key, value in _division(dataset).items():
+        if config[key] != value:
+            raise InputError(
+                f"{study.file}: {key} is {config[key]!r} in a training and {value!r} by its dataset's knobs, so the "
+                f"pretraining on {SELF!r} would see what validates or tests: give {key} in the dataset's knobs"
+            )
 
 
 def _cost(unit: Unit) -> Unit:

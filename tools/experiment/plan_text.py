@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from ..commands import shown
 from ..facts import device_name
 from ..logs import last_lines
+from ..overrides import effective_config
 from .expand import Plan, Run
-from .overrides import effective_config
 from .places import Places
 from .study import Study
 from .units import COST, PRETRAINING, Unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import asdict
 from functools import partial
@@ -21,6 +22,18 @@ STUDY = "study.json"
 def write_study(study: Study, places: Places) -> None:
     """Put the study beside its records, for the report's titles and order."""
     save_json(asdict(study), places.records(study.name) / STUDY)
+
+
+def set_aside(study: Study, plan: Plan, places: Places) -> None:
+    """Move the records of runs whose settings or data have changed since into `former`, where no report looks."""
+    folder = places.records(study.name)
+    for run in plan.runs:
+        path = folder / f"{run.name}.json"
+        if path.exists() and not is_recorded(study, run, places):
+            names = (folder / "former" / f"{run.name}-{number}.json" for number in itertools.count(1))
+            target = next(name for name in names if not name.exists())
+            target.parent.mkdir(exist_ok=True)
+            path.rename(target)
 
 
 def is_recorded(study: Study, run: Run, places: Places) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..curves import Curve, read_curves
 from ..facts import device_name, git_revision, versions
-from .overrides import effective_config
+from ..overrides import effective_config
 from .units import COST, PRETRAINING, Unit
 
 METRIC = {"pretraining": "val_reconstruction_error", "finetuning": "val_mean_dice"}
@@ -45,7 +45,8 @@ def unit_result(unit: Unit, folder: Path, timing: dict[str, Any], commands: list
         reconstruction = json.loads((folder / "evaluation" / "reconstruction.json").read_text())
         return result | {"reconstruction": {key: reconstruction[key] for key in ("mean", "cases")}}
     scores = json.loads((folder / "evaluation" / "metrics.json").read_text())
-    return result | {key: scores[key] for key in ("part", "nsd_tolerance_mm", "empty_rule", "cases")}
+    keys = ("part", "nsd_tolerance_mm", "empty_rule", "reported_classes", "cases")
+    return result | {key: scores[key] for key in keys}
 
 
 def _learning(unit: Unit, folder: Path, command: list[str]) -> dict[str, Any]:

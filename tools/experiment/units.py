@@ -13,7 +13,7 @@ import torch
 
 from ..commands import Knobs, bundle_command, tool_command
 from ..held_out import list_held_out
-from .overrides import effective_config
+from ..overrides import effective_config
 from .places import Places
 
 PRETRAINING, FINETUNING, COST = "pretraining", "finetuning", "cost"

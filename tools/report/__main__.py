@@ -24,7 +24,7 @@ from ..commands import shown
 from ..pages import data_url, page_templates, save_figure
 from . import figures
 from .ranks import rank_arms
-from .records import Arm, Results, Scores, read_results, score_table, shared_seeds
+from .records import Arm, Results, Scores, read_results, score_table, shared_runs
 from .tables import Table, convergence_rows, difference_rows, rank_rows, reconstruction_rows, score_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -95,15 +95,11 @@ def make_section(results: Results, folder: Path) -> Section:
             if arms:
                 figure = figures.label_efficiency(arms, dataset, largest * 2 or 1)
                 drawn[f"{name}_labels_{dataset}"] = (figure, f"Test Dice over labelled cases: {dataset}")
-    for budget, arms in _rankable(results).items():
+    for budget, per_dataset in _rankable(results).items():
+        arms = next(iter(per_dataset.values()))
         amount = "all" if budget is None else str(budget)
         title = f"Ranks, {amount} labelled cases"
-        datasets = list(dict.fromkeys(arm.dataset for arm in results.arms))
-        scores = {
-            data: _stacked([a for arm in arms for a in results.arms if a.key == (data, *arm.key[1:])])
-            for data in datasets
-        }
-        ranks = rank_arms(scores)
+        ranks = rank_arms({data: _stacked(same) for data, same in per_dataset.items()})
         tables.append(rank_rows(ranks, arms, title))
         figure = figures.rank_stability(ranks, [arm.label for arm in arms], title)
         drawn[f"{name}_ranks_n{amount}"] = (figure, f"{title}: size is how often, when test cases are resampled")
@@ -144,15 +140,22 @@ def _grouped(arms: list[Arm]) -> dict[tuple[Any, ...], list[Arm]]:
     return groups
 
 
-def _rankable(results: Results) -> dict[int | None, list[Arm]]:
-    """Return by budget the arms, of the first dataset, that were run on every dataset."""
+def _rankable(results: Results) -> dict[int | None, dict[str, list[Arm]]]:
+    """Return by budget and dataset the arms that were run on every dataset, with some seed of all of them on each."""
+    arms = {arm.key: arm for arm in results.arms}
     datasets = list(dict.fromkeys(arm.dataset for arm in results.arms))
-    keys = {arm.key for arm in results.arms}
-    found: dict[int | None, list[Arm]] = {}
+    found: dict[int | None, dict[str, list[Arm]]] = {}
     for arm in results.arms:
-        if arm.dataset == datasets[0] and all((data, *arm.key[1:]) in keys for data in datasets):
-            found.setdefault(arm.budget, []).append(arm)
-    return {budget: arms for budget, arms in found.items() if len(arms) > 1 and shared_seeds(arms)}
+        same = [(data, *arm.key[1:]) for data in datasets]
+        if arm.dataset == datasets[0] and all(key in arms for key in same):
+            by_dataset = found.setdefault(arm.budget, {data: [] for data in datasets})
+            for key in same:
+                by_dataset[key[0]].append(arms[key])
+    return {
+        budget: by_dataset
+        for budget, by_dataset in found.items()
+        if all(len(arms) > 1 and shared_runs(arms) for arms in by_dataset.values())
+    }
 
 
 def _stacked(arms: list[Arm]) -> Scores:

@@ -101,42 +101,56 @@ def _read_study(folder: Path) -> Results:
     study = json.loads((folder / STUDY).read_text())
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.name != STUDY]
     arms: dict[tuple[Any, ...], Arm] = {}
-    for record in (record for record in records if record["kind"] == "finetuning"):
+    asked = (study["seeds"], study["folds"])  # an edited study leaves the records of what it no longer asks for
+    trainings = [record for record in records if record["kind"] == "finetuning"]
+    for record in (one for one in trainings if one["seed"] in asked[0] and one["fold"] in asked[1]):
         key = tuple(record[name] for name in KEYS)
         arms.setdefault(key, Arm(key, {})).runs[record["seed"], record["fold"]] = record
     orders = [list(study[name]) for name in ("datasets", "networks", "initialisations", "variants", "budgets")]
     known = [arm for arm in arms.values() if all(part in order for part, order in zip(arm.key, orders, strict=True))]
     known.sort(key=lambda arm: [orders[i].index(arm.key[i]) for i in (0, 1, 4, 3, 2)])
-    pretrainings = [record for record in records if record["kind"] == "pretraining"]
+    runs = [record for arm in known for record in arm.runs.values()]
+    used = {record["pretraining"]["id"] for record in runs if record["pretraining"]}
+    pretrainings = [record for record in records if record["kind"] == "pretraining" and record["id"] in used]
     pretrainings.sort(key=lambda record: [record[key] for key in ("network", "pretrain_on", "variant", "seed")])
     return Results(study, known, pretrainings, folder)
 
 
 def case_scores(record: Record, metric: str) -> dict[str, float]:
-    """Return each test case's mean over classes; a case of which no class counts is left out."""
+    """Return each test case's mean over the reported classes; a case of which no class counts is left out."""
     values: dict[str, list[float]] = {}
+    reported = record.get("reported_classes")
     for row in record["cases"]:
-        if row[metric] is not None:
+        if row[metric] is not None and (reported is None or row["class"] in reported):
             values.setdefault(row["case"], []).append(row[metric])
     return {case: float(np.mean(scores)) for case, scores in values.items()}
 
 
-def shared_seeds(arms: list[Arm]) -> list[tuple[int, int]]:
+def shared_runs(arms: list[Arm]) -> list[tuple[int, int]]:
     """Return the seeds and folds that all of some arms have been run with."""
     return sorted(set.intersection(*(set(arm.runs) for arm in arms)))
 
 
 def score_table(arms: list[Arm], metric: str) -> list[Scores]:
-    """Return one (seeds, cases) array per arm, of the seeds and cases that all of them have.
+    """Return one (seeds, cases) array per arm, of the seeds, folds and cases that all of them have.
+
+    Folds of one seed are averaged: they share the pretraining and most training cases, so they are no trainings of
+    their own.
 
     Raises:
         InputError: they share none.
     """
-    seeds = shared_seeds(arms)
-    scores = [[case_scores(arm.runs[seed], metric) for seed in seeds] for arm in arms]
-    if not seeds:
+    runs = shared_runs(arms)
+    if not runs:
         raise InputError(f"{arms[0].label} and {arms[-1].label} share no seed: run the same seeds of both")
-    cases = sorted(set.intersection(*(set(run) for runs in scores for run in runs)))
+    scores = [{run: case_scores(arm.runs[run], metric) for run in runs} for arm in arms]
+    cases = sorted(set.intersection(*(set(one) for by_run in scores for one in by_run.values())))
     if not cases:
         raise InputError(f"{arms[0].label} and {arms[-1].label} share no test case: they are of different splits")
-    return [np.array([[run[case] for case in cases] for run in runs]) for runs in scores]
+    seeds = sorted({seed for seed, _ in runs})
+
+    def mean_over_folds(by_run: dict[tuple[int, int], dict[str, float]], seed: int) -> list[float]:
+        folds = [by_run[run] for run in runs if run[0] == seed]
+        return [float(np.mean([fold[case] for fold in folds])) for case in cases]
+
+    return [np.array([mean_over_folds(by_run, seed) for seed in seeds]) for by_run in scores]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.errors import InputError
+
 from .comparison import Comparison, compare, holm
 from .convergence import SHARES, area, final_score, steps_to_reach
 from .intervals import Interval, over_cases
 from .ranks import Ranks
-from .records import Arm, Record, Results, Scores, score_table, shared_seeds
-
-METRICS = {"dsc": ("DSC", 3), "nsd": ("NSD", 3), "hd95_mm": ("HD95 (mm)", 2)}
+from .records import Arm, Record, Results, Scores, score_table, shared_runs
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,17 @@ class Table:
 def score_rows(results: Results) -> Table:
     """Return test scores of every arm: mean, spread over seeds, interval over cases."""
     rows = []
+    metrics = _metrics(results)
     for arm in results.arms:
-        cells = [arm.dataset, arm.label, _budget(arm), str(len(arm.runs))]
-        for metric, (_, digits) in METRICS.items():
+        cells = [arm.dataset, arm.label, _budget(arm), str(len({seed for seed, _ in arm.runs}))]
+        for metric, (_, digits) in metrics.items():
             scores = score_table([arm], metric)[0]
             cells.append(_spread(scores, digits))
             if metric == "dsc":
                 cells.append(_interval(over_cases(scores.mean(axis=0))))
         steps = sorted({record["steps"] for record in arm.runs.values()})
         rows.append([*cells, "–".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1]))), _hours(arm)])
-    names = [METRICS[metric][0] for metric in METRICS]
+    names = [name for name, _ in metrics.values()]
     columns = ["dataset", "arm", "cases", "seeds", names[0], "95 % over cases", *names[1:], "steps", "hours"]
     first = next(iter(results.arms[0].runs.values()))
     note = (
@@ -51,7 +52,7 @@ def score_rows(results: Results) -> Table:
 
 def paired(results: Results) -> list[tuple[Arm, Arm, Comparison]]:
     """Compare every arm with its reference, as far as both have been run with the same seeds."""
-    pairs = [(arm, other) for arm in results.arms if (other := results.reference(arm)) and shared_seeds([arm, other])]
+    pairs = [(arm, other) for arm in results.arms if (other := results.reference(arm)) and shared_runs([arm, other])]
     return [(arm, other, compare(*score_table([arm, other], "dsc"))) for arm, other in pairs]
 
 
@@ -142,6 +143,18 @@ def reconstruction_rows(records: list[Record]) -> Table:
     note = "Mean squared error on hidden voxels of held-out scans: network, mean of the visible voxels, interpolation."
     columns = ["network", "scans", "variant", "seed", "steps", "network's error", "mean", "interpolation", "hours"]
     return Table("Pretraining", note, columns, rows, [])
+
+
+def _metrics(results: Results) -> dict[str, tuple[str, int]]:
+    """Return name and digits of the metrics; distances are in the one unit that all records have."""
+    rows = [row for arm in results.arms for record in arm.runs.values() for row in record["cases"]]
+    distances = sorted({key for row in rows for key in row if key.startswith("hd95_")})
+    if len(distances) > 1:
+        raise InputError(
+            f"the records of {results.study['name']} have {' and '.join(distances)}: give one distance_unit to all"
+        )
+    unit = distances[0].removeprefix("hd95_")
+    return {"dsc": ("DSC", 3), "nsd": ("NSD", 3), distances[0]: (f"HD95 ({unit})", 2)}
 
 
 def _budget(arm: Arm) -> str:

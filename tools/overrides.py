@@ -1,4 +1,4 @@
-"""What a bundle will really run: its configs with a study's knobs, and a hash of that."""
+"""What a bundle will really run: its configs with overlays and knobs, and a hash of that."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
 
-from ..commands import Knobs
-from ..project import ROOT
+from .commands import Knobs
+from .project import ROOT
 
 
 def effective_config(bundle: str, configs: list[str], knobs: Knobs) -> dict[str, Any]:
@@ -29,7 +29,9 @@ def effective_config(bundle: str, configs: list[str], knobs: Knobs) -> dict[str,
     files = [folder / f"{name}.json" for name in ("train", *configs)]
     missing = [file for file in files if not file.exists()]
     if missing:
-        raise InputError(f"there is no {missing[0].relative_to(ROOT)}: correct the study's bundle or configs")
+        raise InputError(
+            f"there is no {missing[0].relative_to(ROOT)}: name a bundle that trains, and overlays that it has"
+        )
     parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
     unknown = [knob for knob in knobs if knob not in parser]
     if unknown:
