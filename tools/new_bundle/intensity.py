@@ -7,7 +7,7 @@ from typing import Any
 
 from .fingerprint import Fingerprint
 
-Z_SCORE = "z-score of the image, each channel"
+Z_SCORE = "z-score over the non-zero crop, each channel"
 Z_SCORE_NONZERO = "z-score of the non-zero voxels, each channel"
 WINDOW = re.compile(r"(?:HU from )?(-?[\d.]+) to (-?[\d.]+)(?: HU)? to (?:the range )?0 to 1.*")
 FILLED = 0.75  # nnU-Net: where a box around the non-zero voxels is smaller, the zeros are no measured values

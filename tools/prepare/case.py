@@ -14,7 +14,8 @@ class Case:
 
     Attributes:
         name: of its files in the prepared dataset, without channel number and ending.
-        group: what must not be divided by a split: the patient, or the site where a dataset asks for that.
+        group: what must not be divided by a split: the patient, or the site where a dataset asks for that. It is called
+            as the bundle's `patient_pattern` calls it, so that both draw the same test part.
         files: all files that it is read from, by role (such as "T1w", "mask"); folders of slices stand as folders.
     """
 

@@ -20,7 +20,9 @@ def visible_files(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def match_cases(source: Path, pattern: str, roles: Sequence[str], name: str = "{case}", group: str = "{case}") -> Found:
+def match_cases(
+    source: Path, pattern: str, roles: Sequence[str], name: str = "{case}", group: str | None = None
+) -> Found:
     """Collect the cases of which every role has just one file.
 
     Args:
@@ -29,7 +31,7 @@ def match_cases(source: Path, pattern: str, roles: Sequence[str], name: str = "{
             `case` and `role`, and others as `name` and `group` need them.
         roles: what a case must have, as `role` matches, in lower case.
         name: form of the prepared case's name, filled with the named groups.
-        group: form of its group.
+        group: form of its group; None if every case is one.
 
     Returns:
         Complete cases, and why the others are not taken.
@@ -40,7 +42,7 @@ def match_cases(source: Path, pattern: str, roles: Sequence[str], name: str = "{
         if match := re.search(pattern, path.relative_to(source).as_posix(), re.IGNORECASE):
             words = match.groupdict()
             case = name.format_map(words)
-            groups[case] = group.format_map(words)
+            groups[case] = case if group is None else group.format_map(words)
             found.setdefault(case, {}).setdefault(words["role"].lower(), []).append(path)
     cases, refused = [], {}
     for case, files in sorted(found.items()):

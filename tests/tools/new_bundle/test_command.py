@@ -100,7 +100,7 @@ def test_a_folder_without_one_sound_case_is_refused_with_its_faults(tmp_path, ca
 def test_a_pretrained_model_decides_and_several_channels_are_taken(tmp_path):
     network = ResEncUNet(1, 1, (4, 8), (1, 1), (1, 2))
     plan = {"network": network.settings, "spacing": [1.0, 1.0, 1.5], "patch_size": [16, 16, 16]}
-    plan["normalization"] = "z-score of the image, each channel"
+    plan["normalization"] = "z-score over the non-zero crop, each channel"
     torch.save({"model": network.state_dict(), "plan": plan}, tmp_path / "model.pt")
     data = write_bids(tmp_path / "data", 8)
     main("organ", str(data), pretrained=str(tmp_path / "model.pt"), target=str(tmp_path), channels=["T1w", "FLAIR"])

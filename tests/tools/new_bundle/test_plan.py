@@ -104,7 +104,7 @@ def test_two_channels_do_not_fit_three(tmp_path):
 
 def test_intensities_follow_name_and_values():
     assert chosen(["CT"], data(ct=True)) == "HU from -100 to 300 to the range 0 to 1"
-    assert chosen(["MRI"], data()) == "z-score of the image, each channel"
+    assert chosen(["MRI"], data()) == "z-score over the non-zero crop, each channel"
     assert chosen(["MRI"], data(filled=0.4)) == "z-score of the non-zero voxels, each channel"
     assert is_ct("CT", False) and is_ct("abdominal ct", False) and is_ct("scan", True)
     assert not is_ct("ceT1", True) and not is_ct("scan", False) and not is_ct("Fracture MRI", True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,8 @@ from tools.prepare import __main__ as command
 from tools.prepare import prepare as module
 from tools.prepare.cards import bundle_of, dataset_names
 from tools.prepare.prepare import prepare
+from tools.prepare.raw_layout import divide
+from tools.project import ROOT
 
 
 def stamps(folder):
@@ -189,3 +192,14 @@ def test_every_release_fits_its_bundle(dataset, release, tmp_path, card):
         tmp_path / "prepared", section["labels"], section["channel_names"], regions=section.get("regions")
     )
     assert len(cases) >= 5
+
+
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if bundle_of(name).endswith("_segmentation")])
+def test_the_stated_split_is_the_one_that_the_bundle_draws(dataset, converted):
+    groups = {name: case.group for name, (case, _) in converted(dataset)[0].items()}
+    config = json.loads((ROOT / "bundles" / bundle_of(dataset) / "configs" / "train.json").read_text())
+    cases = [{"case": name} for name in groups]
+    drawn = split_cases(cases, num_folds=2, seed=0, patient_pattern=config["patient_pattern"])
+    assert [case["case"] for case in drawn["test"]] == divide(groups)["test"]
+    for part, other in itertools.combinations(("train", "val", "test"), 2):
+        assert not {groups[c["case"]] for c in drawn[part]} & {groups[c["case"]] for c in drawn[other]}

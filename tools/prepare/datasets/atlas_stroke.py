@@ -21,7 +21,7 @@ PATTERN = (
 
 def find_cases(source: Path) -> Found:
     """Find the sessions with a mask; the sites differ so much that a split must not divide one."""
-    return match_cases(source, PATTERN, (IMAGE, MASK), group="R{site}")
+    return match_cases(source, PATTERN, (IMAGE, MASK), group="r{site}")
 
 
 def read_case(case: Case) -> Prepared:

@@ -69,9 +69,10 @@ def read_case(case: Case) -> Prepared:
     header = float(np.linalg.norm(image.affine[:3, 2]))
     if "table" not in case.files:
         return Prepared([image], mask, [*notes, f"z spacing {header:.4g} mm as in the header"])
-    spacing = read_spacings(case.files["table"]).get(int(case.group))
+    number = int(case.name.removeprefix("patient_"))
+    spacing = read_spacings(case.files["table"]).get(number)
     if spacing is None:
-        raise InputError(f"{case.files['table'].name} has no spacing between slices for patient {case.group}")
+        raise InputError(f"{case.files['table'].name} has no spacing between slices for patient {number}")
     affine = image.affine.copy()
     affine[:3, 2] *= spacing / header
     notes.append(f"z spacing {header:.4g} -> {spacing:.4g} mm, Supplementary Table 2")
