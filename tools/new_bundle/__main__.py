@@ -66,10 +66,10 @@ def main(
     file.parent.mkdir(parents=True, exist_ok=True)
     count = len(names or source.channels or []) or len(as_list(source.cases[0]["image"])) if source.cases else 1
     measure_all(source.cases, file, count, num_workers)
-    faults = check(source, measured_rows(source.cases, file), stated)
+    faults = check(source, measured_rows(source.cases, file, count), stated)
     cases = sound_cases(source, faults, leave_out, part)
     chosen = {case["case"] for case in cases}
-    rows = ((n, row) for n, row in measured_rows(source.cases, file) if row["case"] in chosen)
+    rows = ((n, row) for n, row in measured_rows(source.cases, file, count) if row["case"] in chosen)
     found = fingerprint(rows, len(source.cases), count)
     names = names or source.channels or named_channels(found)
     stated = stated or named_labels(found)

@@ -45,7 +45,7 @@ class Fingerprint:
 
     Attributes:
         spacings: (N, 3) in mm along R, A, S.
-        shapes: (N, 3) in voxels.
+        shapes: (N, 3) in voxels, of the box around what is not zero.
         channels: intensities.
         voxels: of each label value over all cases.
         cases: with each label value.
@@ -89,7 +89,7 @@ def fingerprint(rows: Iterable[tuple[int, Row]], num_cases: int, num_channels: i
     Returns:
         The dataset's fingerprint.
     """
-    there = np.zeros(num_cases, bool)
+    there, labelled = np.zeros(num_cases, bool), np.zeros(num_cases, bool)
     spacings, shapes = np.zeros((num_cases, 3)), np.zeros((num_cases, 3), np.int64)
     filled = np.zeros(num_cases)
     moments = np.zeros((num_cases, num_channels, 4))
@@ -103,10 +103,16 @@ def fingerprint(rows: Iterable[tuple[int, Row]], num_cases: int, num_channels: i
         for channel, values in enumerate(measured["channels"]):
             moments[number, channel] = [values[key] for key in ("min", "max", "mean", "sd")]
             quantiles[number, channel] = values["quantiles"]
+        labelled[number] = any(float(value) > 0 for value in measured["classes"])
         classes = {int(value): count for value, count in measured["classes"].items()}
         voxels.update(classes)
         cases.update(classes.keys())
-    channels = [_channel(moments[there, channel], quantiles[there, channel]) for channel in range(num_channels)]
+    # as in nnU-Net a case without findings tells nothing of the intensities of what is labelled
+    counted = labelled if labelled.any() else there
+    channels = [
+        _channel(moments[there, channel, :2], moments[counted, channel, 2:], quantiles[counted, channel])
+        for channel in range(num_channels)
+    ]
     return Fingerprint(
         spacings[there],
         shapes[there],
@@ -117,9 +123,9 @@ def fingerprint(rows: Iterable[tuple[int, Row]], num_cases: int, num_channels: i
     )
 
 
-def _channel(moments: np.ndarray, quantiles: np.ndarray) -> Channel:
+def _channel(extremes: np.ndarray, moments: np.ndarray, quantiles: np.ndarray) -> Channel:
     low, median, high = np.percentile(quantiles, [0.5, 50, 99.5]).tolist()
-    mean = float(moments[:, 2].mean())
-    sd = float(np.sqrt((moments[:, 3] ** 2 + moments[:, 2] ** 2).mean() - mean**2))
-    smallest, largest = float(moments[:, 0].min()), float(moments[:, 1].max())
-    return Channel(low, median, high, mean, sd, smallest, largest, bool(np.median(moments[:, 0]) <= HOUNSFIELD_MIN))
+    mean = float(moments[:, 0].mean())
+    sd = float(np.sqrt((moments[:, 1] ** 2 + moments[:, 0] ** 2).mean() - mean**2))
+    smallest, largest = float(extremes[:, 0].min()), float(extremes[:, 1].max())
+    return Channel(low, median, high, mean, sd, smallest, largest, bool(np.median(extremes[:, 0]) <= HOUNSFIELD_MIN))

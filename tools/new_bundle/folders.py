@@ -10,6 +10,7 @@ from typing import Any
 
 from scripts.data.dataset_json import listed_cases, read_dataset_json, stated_channels
 from scripts.data.scans import SUFFIXES
+from scripts.data.walk import folders_below
 from scripts.errors import InputError
 
 from .faults import Fault
@@ -74,7 +75,7 @@ def find_source(data: str | Path, channels: list[str] | None = None) -> Source:
         return _stated(folder)
     if _child(folder, IMAGES) and _child(folder, LABELS):
         return _source(folder, "images and labels", paired_cases, channels)
-    if any(file.name.startswith("sub-") and file.name.endswith(SUFFIXES) for file in folder.rglob("sub-*")):
+    if any(file.startswith("sub-") and file.endswith(SUFFIXES) for _, files in folders_below(folder) for file in files):
         return _source(folder, "BIDS", bids_cases, channels, patient_pattern="^(sub-[^_]+)")
     if any(folder.glob("*/*")):
         return _source(folder, "a folder per case", patient_cases, channels)
@@ -105,6 +106,11 @@ def _labels(stated: dict[str, Any], path: Path) -> tuple[dict[str, int], dict[st
         numbers = number if isinstance(number, list) else [number]
         if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
             raise InputError(f"{path} has the label {name} of {number}: give whole numbers from 0")
+        if str(name).lower() == "ignore":
+            raise InputError(
+                f"{path} has a label 'ignore' for what nobody labelled, which would be learnt as a structure: label "
+                "these voxels, or leave such cases and the label out"
+            )
         values[str(name)] = number
     if not any(isinstance(value, list) for value in values.values()):
         return dict(sorted(values.items(), key=lambda item: item[1])), None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.data.scans import SUFFIXES
+from scripts.data.walk import folders_below
 
 from .faults import Fault
 
@@ -76,9 +77,8 @@ def _bids_files(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _scans(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.name.endswith(SUFFIXES) and not path.name.startswith("."):
-            yield path
+    for root, files in folders_below(folder):
+        yield from (Path(root, name) for name in files if name.endswith(SUFFIXES))
 
 
 def _stem(path: Path) -> str:

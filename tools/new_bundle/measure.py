@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -37,7 +38,8 @@ def measure_case(case: dict[str, Any], num_channels: int | None) -> Row:
         `case`, `path`, `stamp`, `faults` as pairs of kind and text, and `measured`: None where the faults left
         nothing to measure, else
 
-        - `shape` in voxels and `spacing` in mm, along R, A, S;
+        - `shape` in voxels of the box around what is not zero, to which bundles crop, and `spacing` in mm, both along
+          R, A, S;
         - `filled`: share of the volume in the box around what is not zero;
         - `channels`: for each `min` and `max` of the image; `mean`, `sd` and `quantiles` of the labelled voxels (of
           all voxels where nothing is labelled);
@@ -93,10 +95,11 @@ def _measured(image: MetaTensor, label: MetaTensor) -> Row:
     voxels, classes = image.numpy(), label.numpy()[0]
     foreground = voxels[:, classes > 0] if classes.any() else voxels.reshape(len(voxels), -1)
     values, counts = np.unique(classes, return_counts=True)
+    box = _box(voxels)
     return {
-        "shape": [int(image.shape[1 + axis]) for axis in axes],
+        "shape": [box[axis] for axis in axes],
         "spacing": [round(float(spacing[axis]), 6) for axis in axes],
-        "filled": _filled(voxels),
+        "filled": round(math.prod(box) / math.prod(classes.shape), 6),
         "channels": [_channel(c, f) for c, f in zip(voxels, foreground, strict=True)],
         "classes": {f"{value:g}": int(count) for value, count in zip(values, counts, strict=True)},
         "digest": hashlib.sha256(str(voxels.shape).encode() + np.ascontiguousarray(voxels).tobytes()).hexdigest(),
@@ -114,11 +117,14 @@ def _channel(voxels: np.ndarray, foreground: np.ndarray) -> Row:
     }
 
 
-def _filled(voxels: np.ndarray) -> float:
+def _box(voxels: np.ndarray) -> list[int]:
+    """Return the sides of the box around what is not zero in (C, *size); all of an image that is zero throughout."""
     nonzero = (voxels != 0).any(axis=0)
-    box = 1.0
+    if not nonzero.any():
+        return list(nonzero.shape)
+    sides = []
     for axis in range(nonzero.ndim):
         others = tuple(n for n in range(nonzero.ndim) if n != axis)
         where = np.flatnonzero(nonzero.any(axis=others))
-        box *= (where[-1] - where[0] + 1) / nonzero.shape[axis] if len(where) else 0.0
-    return round(float(box), 6)
+        sides.append(int(where[-1] - where[0] + 1))
+    return sides

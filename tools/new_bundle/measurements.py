@@ -31,7 +31,7 @@ def measure_all(
         num_workers: processes that read; 0 reads in this one.
         measure: measures one case.
     """
-    known = {(row["path"], row["stamp"]) for _, row in _lines(file) if row["rule"] == num_channels}
+    known = {(row["path"], row["stamp"]) for _, row in _lines(file) if row["rule"] == num_channels and _is_read(row)}
     pending = [case for case in cases if _key(case) not in known]
     _end_line(file)
     loader = DataLoader(_Measured(pending, num_channels, measure), None, num_workers=num_workers, collate_fn=_as_is)
@@ -42,20 +42,25 @@ def measure_all(
             lines.flush()
 
 
-def measured_rows(cases: list[dict[str, Any]], file: Path) -> Iterator[tuple[int, Row]]:
+def measured_rows(cases: list[dict[str, Any]], file: Path, num_channels: int | None) -> Iterator[tuple[int, Row]]:
     """Yield the rows of the cases, one at a time, in no order; `measure_all` has to be done.
 
     Args:
         cases: as they were measured.
         file: that `measure_all` wrote.
+        num_channels: with which it did.
 
     Yields:
         Number of the case in `cases`, and its row.
     """
     numbers = {_key(case): number for number, case in enumerate(cases)}
-    last = {numbers[key]: line for line, row in _lines(file) if (key := (row["path"], row["stamp"])) in numbers}
+
+    def number_of(row: Row) -> int | None:
+        return numbers.get((row["path"], row["stamp"])) if row["rule"] == num_channels else None
+
+    last = {number_of(row): line for line, row in _lines(file)}
     for line, row in _lines(file):
-        number = numbers.get((row["path"], row["stamp"]))
+        number = number_of(row)
         if number is not None and last[number] == line:
             yield number, row
 
@@ -75,6 +80,11 @@ class _Measured(Dataset):
 
 def _as_is(row: Any) -> Any:
     return row
+
+
+def _is_read(row: Row) -> bool:
+    """Tell whether a case could be read; if not, that is tried again: the cause may have been outside of its files."""
+    return "unreadable" not in {kind for kind, _ in row["faults"]}
 
 
 def _key(case: dict[str, Any]) -> tuple[str, str]:

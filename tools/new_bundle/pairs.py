@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.data.scans import SUFFIXES
+from scripts.data.walk import folders_below
 
 from .faults import Fault
 
@@ -54,9 +55,9 @@ def _by_name(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the scans below the first of these folders by relative path without suffix."""
     parent = next(folder / name for name in names if (folder / name).is_dir())
     found: dict[str, Any] = {}
-    for path in sorted(parent.rglob("*")):
+    for path in (Path(root, name) for root, files in folders_below(parent) for name in files):
         suffix = max((s for s in SUFFIXES if path.name.endswith(s)), key=len, default="")
-        if suffix and not path.name.startswith("."):
+        if suffix:
             found[path.relative_to(parent).as_posix().removesuffix(suffix).replace("/", "_")] = str(path)
     return found
 

@@ -6,6 +6,7 @@ from tests.tools.new_bundle.folders import (
     change,
     image,
     label,
+    state,
     volume,
     with_value,
     write_bids,
@@ -23,7 +24,7 @@ def inspect(folder, channels=None):
     file = folder.parent / "measured.jsonl"
     count = len(source.channels or [0])
     measure_all(source.cases, file, count)
-    return check(source, measured_rows(source.cases, file), source.labels)
+    return check(source, measured_rows(source.cases, file, count), source.labels)
 
 
 @pytest.mark.parametrize("write", [write_plain, write_nnunet, write_bids])
@@ -100,3 +101,20 @@ def test_a_folder_per_case(tmp_path):
         "patient1",
         "patient2",
     ]
+
+
+def test_linked_folders_are_entered(tmp_path):
+    write_bids(tmp_path / "elsewhere", 4)
+    (tmp_path / "data").mkdir()
+    for number, folder in enumerate(sorted((tmp_path / "elsewhere").iterdir())):
+        target = tmp_path / "data" / folder.name
+        folder.rename(target) if number < 2 else target.symlink_to(folder)
+    assert len(find_source(tmp_path / "data").cases) == 4
+
+
+def test_a_label_for_what_nobody_labelled_is_refused(tmp_path):
+    folder = write_nnunet(tmp_path / "data")
+    labels = {"background": 0, "core": 1, "ignore": 2}
+    state(folder, {"channel_names": {"0": "MRI"}, "labels": labels, "file_ending": ".nii.gz"})
+    with pytest.raises(InputError, match="label 'ignore' for what nobody labelled"):
+        find_source(folder)

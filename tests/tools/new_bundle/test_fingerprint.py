@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import tracemalloc
 
@@ -5,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.tools.new_bundle.folders import save, write_plain
+from tests.tools.new_bundle.folders import change, image, label, save, write_plain
 from tools.new_bundle.fingerprint import fingerprint
 from tools.new_bundle.folders import find_source
 from tools.new_bundle.measure import measure_case
@@ -14,7 +15,7 @@ from tools.new_bundle.measurements import measure_all, measured_rows
 
 def measured(cases, file, **options):
     measure_all(cases, file, 1, **options)
-    return fingerprint(measured_rows(cases, file), len(cases), 1)
+    return fingerprint(measured_rows(cases, file, 1), len(cases), 1)
 
 
 @pytest.fixture
@@ -71,7 +72,36 @@ def test_the_box_around_what_is_not_zero(tmp_path):
     save(image, tmp_path / "i.nii.gz")
     save((image > 1.5).astype(np.uint8), tmp_path / "l.nii.gz")
     case = {"case": "c", "image": str(tmp_path / "i.nii.gz"), "label": str(tmp_path / "l.nii.gz")}
-    assert measure_case(case, 1)["measured"]["filled"] == pytest.approx(0.5 * 1 * 0.4)
+    found = measure_case(case, 1)["measured"]
+    assert found["filled"] == pytest.approx(0.5 * 1 * 0.4) and found["shape"] == [5, 10, 4]  # as the bundles crop
+
+
+def test_cases_without_findings_leave_the_intensities_of_what_is_labelled(tmp_path):
+    folder = write_plain(tmp_path / "data", 4, ct=True)
+    cases = find_source(folder).cases
+    with_all = measured(cases, tmp_path / "all.jsonl").channels[0]
+    change(label(folder, 2), lambda a: 0 * a)
+    change(image(folder, 2), lambda a: 0 * a - 1000)
+    with_one_empty = measured(cases, tmp_path / "one.jsonl").channels[0]
+    without_it = measured([*cases[:2], *cases[3:]], tmp_path / "without.jsonl").channels[0]
+    assert dataclasses.replace(with_one_empty, min=0, max=0) == dataclasses.replace(without_it, min=0, max=0)
+    assert with_one_empty.min == -1000 and with_one_empty.low == pytest.approx(with_all.low, abs=50)
+
+
+def test_what_could_not_be_read_is_tried_again_and_another_number_of_channels_measured_anew(cases, tmp_path):
+    file = tmp_path / "measured.jsonl"
+
+    def without_rights(case, count):
+        fault = ["unreadable", "permission denied"]
+        row = measure_case(case, count)
+        return {**row, "faults": [fault], "measured": None} if case["case"] == "c1" else row
+
+    measure_all(cases, file, 1, measure=without_rights)
+    for count in (1, 2, 1):
+        measure_all(cases, file, count)
+        rows = dict(measured_rows(cases, file, count))
+        assert len(rows) == len(cases)
+        assert all(bool(row["faults"]) == (count == 2) for row in rows.values())
 
 
 def test_interrupted_equals_unbroken(cases, tmp_path):
@@ -150,7 +180,7 @@ def test_ten_thousand_cases_take_bounded_memory_show_progress_and_can_be_interru
         measure_all(cases, tmp_path / "m.jsonl", 1, measure=interrupted)
     tracemalloc.start()
     measure_all(cases, tmp_path / "m.jsonl", 1, measure=from_header)
-    found = fingerprint(measured_rows(cases, tmp_path / "m.jsonl"), count, 1)
+    found = fingerprint(measured_rows(cases, tmp_path / "m.jsonl", 1), count, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len((tmp_path / "m.jsonl").read_text().splitlines()) == len(found.shapes) == count
