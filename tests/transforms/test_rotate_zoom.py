@@ -74,3 +74,27 @@ def test_a_seed_gives_the_same_again(item):
         moving.set_random_state(3)
         results.append(moving(item))
     assert all(torch.equal(results[0][key], results[1][key]) for key in item)
+
+
+@pytest.mark.parametrize(("roi", "thin"), [((24, 24, 6), True), ((6, 20, 18), True), ((18, 18, 6), False)])
+def test_a_thin_patch_stays_in_its_plane(roi, thin):
+    size = [int(1.25 * n) for n in roi]
+    axis = int(np.argmin(roi))
+    slices = torch.arange(size[axis]).float().view([-1 if n == axis else 1 for n in range(3)]).expand(size)
+    moving = RandRotateZoomd("image", [], roi, max_rotation=30, zoom_range=(0.9, 1.1), prob=1.0)
+    moving.set_random_state(0)
+    found = moving({"image": MetaTensor(slices[None].clone() + 1)})["image"][0].movedim(axis, 0)
+    rows, columns = (slice(n // 4, 3 * n // 4) for n in found.shape[1:])
+    inner = found[:, rows, columns]
+    stays = all(torch.allclose(part, part.flatten()[0].expand_as(part), atol=1e-4) for part in inner)
+    assert stays == thin
+    if thin:
+        assert inner[:, 0, 0].diff().allclose(torch.ones(roi[axis] - 1), atol=1e-4)
+
+
+def test_little_of_a_thin_patch_is_empty():
+    roi = (160, 160, 14)
+    moving = RandRotateZoomd("image", [], roi, zoom_range=(1, 1), prob=1.0)
+    moving.set_random_state(0)
+    image = MetaTensor(torch.ones(1, *(int(1.25 * n) for n in roi)))
+    assert np.mean([float((moving({"image": image})["image"] == 0).float().mean()) for _ in range(5)]) < 0.05

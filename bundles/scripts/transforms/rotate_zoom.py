@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import AffineGrid, CenterSpatialCropd, MapTransform, Randomizable, Resample
@@ -14,20 +15,23 @@ from torch.nn import functional as F
 
 from .labels_at import labels_at
 
+THIN = 3  # times the shortest side of a patch, as in nnU-Net
+
 
 class RandRotateZoomd(MapTransform, Randomizable):
     """Rotate and scale at random and cut out the middle, in one resampling.
 
     One after the other, MONAI's `RandRotated` and `RandZoomd` interpolate images twice, and labels by nearest
     neighbours, which moves a surface by up to half a voxel here and there. As in nnU-Net, each label is interpolated
-    linearly here, like the image, and a voxel gets the label that has most of it.
+    linearly here, like the image, and a voxel gets the label that has most of it. A thin patch is turned about its
+    short axis only and keeps its length (nnU-Net's "dummy 2D"): turned out of its plane, most of it would be empty.
 
     Args:
         keys: of items (C, D, H, W) of the same grid.
         label_keys: those of them that hold label maps (1, D, H, W).
         roi_size: voxels of the result. What comes from outside the input is zero, so that should be larger.
-        max_rotation: about each axis, in degrees.
-        zoom_range: of the scaling, the same for all axes; more than 1 enlarges.
+        max_rotation: about each axis that is turned about, in degrees.
+        zoom_range: of the scaling, the same for all axes that are scaled; more than 1 enlarges.
         prob: of a rotation, and, independently, of a scaling.
     """
 
@@ -47,6 +51,10 @@ class RandRotateZoomd(MapTransform, Randomizable):
         self.zoom_range = tuple(zoom_range)
         self.prob = prob
         self.crop = CenterSpatialCropd(keys, roi_size)
+        short = int(np.argmin(self.roi_size))
+        thin = max(self.roi_size) > THIN * min(self.roi_size)
+        self.turned = tuple(not thin or axis == short for axis in range(3))
+        self.scaled = tuple(not thin or axis != short for axis in range(3))
         self.angles: tuple[float, ...] = (0.0, 0.0, 0.0)
         self.zoom = 1.0
 
@@ -55,7 +63,7 @@ class RandRotateZoomd(MapTransform, Randomizable):
         rotates, zooms = self.R.random(2) < self.prob
         angles = self.R.uniform(-self.max_rotation, self.max_rotation, size=3)
         zoom = self.R.uniform(*self.zoom_range)
-        self.angles = tuple(angles) if rotates else (0.0, 0.0, 0.0)
+        self.angles = tuple(np.where(self.turned, angles, 0.0)) if rotates else (0.0, 0.0, 0.0)
         self.zoom = zoom if zooms else 1.0
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
@@ -64,7 +72,8 @@ class RandRotateZoomd(MapTransform, Randomizable):
         if not any(self.angles) and self.zoom == 1.0:
             return self.crop(data)
         d: dict[Hashable, Any] = dict(data)
-        grid, _ = AffineGrid(rotate_params=self.angles, scale_params=(1 / self.zoom,) * 3)(self.roi_size)
+        scales = np.where(self.scaled, 1 / self.zoom, 1.0).tolist()
+        grid, _ = AffineGrid(rotate_params=self.angles, scale_params=scales)(self.roi_size)
         resample = Resample(mode="bilinear", padding_mode="zeros")
         for key in self.key_iterator(d):
             item = convert_to_tensor(d[key], track_meta=False)
