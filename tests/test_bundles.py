@@ -137,7 +137,20 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
     of_main = presets | {"evaluate", "multi_gpu_train"} if main == "train" else presets
     for workflow, overlays in ((main, of_main), ("inference", presets)):
         for overlay in overlays:
-            assert set(config(bundle, workflow)) <= set(config(bundle, workflow, overlay))
+            config(bundle, workflow, overlay)
+
+
+@every_bundle
+def test_a_preset_changes_what_is_there(bundle: Path) -> None:
+    """A misspelled name in a config would add a setting that nothing reads."""
+    if main_workflow(bundle) != "train":
+        pytest.skip("it evaluates by the presets of the bundle that trains")
+    presets = set(json.loads((bundle / "card.json").read_text()).get("presets", {}))
+    files = [path for path in (bundle / "configs").glob("*.json") if path.stem in ("train", "evaluate", "inference")]
+    workflows = [ConfigParser(json.loads(path.read_text())) for path in files]
+    for preset in presets:
+        for name in json.loads((bundle / "configs" / f"{preset}.json").read_text()):
+            assert any(name.lstrip("+") in parser for parser in workflows), f"{preset}: {name}"
 
 
 @every_bundle

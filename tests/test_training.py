@@ -87,3 +87,25 @@ def test_two_processes_equal_one_with_the_doubled_batch(train, bundle):
     one = train(bundle, "one", batch_size=2, **sgd)
     for key, value in weights(one).items():
         torch.testing.assert_close(weights(two)[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_the_coarser_levels_are_trained_where_asked(train):
+    three = {"features": [4, 6, 8], "num_blocks": [1, 1, 1], "strides": [1, 2, 2]}
+    knobs = {f"network_def__{key}": value for key, value in three.items()} | {"max_epochs": 1}
+    folder = train("hippocampus_segmentation", "deep", deep_supervision=True, **knobs)
+    assert all(0 < loss < 10 for loss in losses(folder).values())
+    changed = weights(folder)
+    start = weights(train("hippocampus_segmentation", "plain", **knobs))
+    coarse = [key for key in changed if ".seg_layers.0." in key]
+    assert coarse and all(not torch.equal(changed[key], start[key]) for key in coarse)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "knobs"),
+    [("hippocampus_segmentation", {"test_fraction": 0.4}), ("spark3d_pretrain", {"min_val_cases": 1})],
+)
+def test_a_training_is_not_resumed_with_other_cases(train, bundle, knobs):
+    before = weights(train(bundle, "run", max_epochs=1))
+    folder = train(bundle, "run", max_epochs=2, resume=True, check=False, **knobs)
+    after = torch.load(folder / "models" / "training_state.pt", weights_only=True)
+    assert after["epoch"] == 1 and all(torch.equal(after["model"][key], value) for key, value in before.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from PIL import Image
 from scripts.data import find_xrays, read_xray, split_xrays, unlabelled_xrays, xray_cases
 from scripts.data.xray_findings import FINDINGS
 from scripts.errors import InputError
-
-REDUCED = Path(os.environ.get("MAE_XRAYS", "no such folder"))
 
 
 @pytest.fixture
@@ -205,9 +202,8 @@ def test_broken_and_missing_images_are_named(tmp_path: Path) -> None:
         read_xray(tmp_path / "float.png")
 
 
-@pytest.mark.skipif(not REDUCED.is_dir(), reason="MAE_XRAYS names no folder of real X-rays")
-def test_real_images() -> None:
-    parts = split_xrays(xray_cases(REDUCED))
+def test_real_images(real_data: Path) -> None:
+    parts = split_xrays(xray_cases(real_data / "chestxray14_64px"))
     assert sum(map(len, parts.values())) == 742 and all(parts.values())
 
 

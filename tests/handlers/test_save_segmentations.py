@@ -76,18 +76,20 @@ def test_a_table_of_others_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "volumes.csv").read_text() == "patient;ml\n"
 
 
-def add_cases(folder: Path, name: str) -> None:
+def add_cases(folder: Path, name: str, together: Any) -> None:
+    together.wait()
     volumes = SaveVolumes(str(folder), STRUCTURES)
-    for number in range(20):
+    for number in range(60):
         row = {"case": f"{name}{number}", "structure": "front", "volume_ml": "1"}
         volumes._update({row["case"]}, [row])
 
 
 def test_runs_side_by_side_keep_each_others_rows(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=add_cases, args=(tmp_path, name)) for name in "ab"]
+    together = context.Barrier(2)
+    processes = [context.Process(target=add_cases, args=(tmp_path, name, together)) for name in "ab"]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert len(table(tmp_path)) == 40
+    assert len(table(tmp_path)) == 120

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.command_line import check_settings, flags
 from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of
 from tools.cli import cli
@@ -72,6 +73,17 @@ def test_both_arms_differ_only_in_the_weights_their_warm_up_and_folders(tmp_path
     for knobs in (finetuned, scratch):
         del knobs["output_dir"], knobs["ckpt_dir"]
     assert finetuned == scratch
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_every_step_gives_knobs_and_configs_that_exist(tmp_path, phantoms, real):
+    data = {"data": str(phantoms / "labelled"), "unlabelled": str(phantoms / "unlabelled")} if real else {}
+    checked = 0
+    for step in make_steps(make_settings(**data), tmp_path):
+        if "monai.bundle" in step.command:
+            check_settings(flags(step.command[step.command.index("run") + 1 :]))
+            checked += 1
+    assert checked == 8
 
 
 def test_bundles_read_what_earlier_steps_wrote(tmp_path):

@@ -95,8 +95,9 @@ def test_matched_seconds_follow_from_the_records_of_both_trainings(study, places
     matched = {"scratch": {}, "longer": {"pretrain_on": "heads", "match": "seconds"}}
     study = dataclasses.replace(study, initialisations=matched, seeds=[0])
     assert run_study(study, places, run=FakeRuns()) == 0
-    # the fake's trainings take equal processor time (or about equal time on a GPU): twice the steps
-    assert records(places)["phantoms-resenc-longer-default-n3-seed0-fold0.json"]["steps"] >= 24
+    # the fake's trainings take equal processor time: twice the steps; measured time, on a GPU, is but about equal
+    record = records(places)["phantoms-resenc-longer-default-n3-seed0-fold0.json"]
+    assert record["steps"] == 24 if record["device"].startswith("CPU") else record["steps"] >= 24
 
 
 def test_all_arms_share_the_test_part_and_pretraining_never_sees_it(study, places):
@@ -337,6 +338,7 @@ def test_an_orphaned_command_keeps_others_from_its_folder(tmp_path):
         time.sleep(0.1)
     parent.kill()
     parent.wait()
+    assert orphan, "the command did not start"
     with claimed(lock) as held:
         assert held is None
     os.kill(orphan, signal.SIGKILL)
