@@ -3,10 +3,22 @@
 import json
 import re
 
+import pytest
+
 from tools.project import ROOT
 from tools.report.__main__ import report
+from tools.report.records import read_results
+from tools.report.tables import score_rows
 
 RESULTS = ROOT / "docs" / "results"
+METRICS = {"dsc": 3, "nsd": 3, "hd95_mm": 2}
+STARTS = {
+    "from scratch": "scratch",
+    "pretrained on T1 brains": "mae brain t1",
+    "pretrained on the training crops": "mae self",
+    "from scratch, same compute": "scratch matched compute",
+}
+NETWORKS = (("resenc", "10"), ("resenc", "all"), ("unetr", "10"), ("unetr", "all"), ("nnformer", "10"))
 
 
 def card_text(name):
@@ -39,13 +51,52 @@ def test_transformers():
 def test_hippocampus():
     rows = json.loads((ROOT / "bundles/hippocampus_segmentation/card.json").read_text())["docs"]["performance"]["rows"]
     runs = ("scratch", "finetuned", "default", "default_mirrored", "shipped_plain", "shipped")
-    page = (RESULTS / "hippocampus_model.md").read_text()
     for row, run in zip(rows, runs, strict=True):
-        summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
-        for name, scores in summary.items():
-            words = [spread(scores["dsc"], 3), spread(scores["nsd"], 3), spread(scores["hd95_mm"], 2)]
-            assert all(f" {word} |" in page for word in words)
-            assert name != "mean" or [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == words
+        mean = hippocampus(run)["mean"]
+        assert [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == [mean[metric] for metric in METRICS]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("shipped_plain", "shipped"), ("default", "default_mirrored"), ("finetuned", "scratch")]
+)
+def test_hippocampus_by_class(first, second):
+    page = (RESULTS / "hippocampus_model.md").read_text().splitlines()
+    one, other = hippocampus(first), hippocampus(second)
+    for name in ("anterior", "posterior", "mean"):
+        cells = [scores[name][metric] for metric in METRICS for scores in (one, other)]
+        assert f"| {' | '.join([name, *cells])} |" in page
+
+
+@pytest.mark.parametrize(
+    ("plain", "mirrored", "row"),
+    [
+        ("shipped_plain", "shipped", "seed 0, 10000 steps, in half precision: the model"),
+        ("seed1", "seed1_mirrored", "seed 1, 8000 steps"),
+        ("together", "together_mirrored", "together"),
+        ("continued", "continued_mirrored", "6000 steps more from the model's weights"),
+        ("continued_mean", "continued_mean_mirrored", "the mean of those weights and the model's"),
+        ("nearest", "nearest_mirrored", "seed 0, 8000 steps on all 160 cases"),
+        ("nearest_seed1", "nearest_seed1_mirrored", "seed 1, 8000 steps on all 160 cases"),
+        ("longer", "longer_mirrored", "3000 steps on fold 0, from the same pretraining"),
+        ("all_cases", "all_cases_mirrored", "12000 steps on all 160 cases"),
+        (
+            "stronger",
+            "stronger_mirrored",
+            "from there twice 6000 steps with wider scaling",
+        ),
+    ],
+)
+def test_hippocampus_means(plain, mirrored, row):
+    page = (RESULTS / "hippocampus_model.md").read_text().splitlines()
+    one, other = hippocampus(plain)["mean"], hippocampus(mirrored)["mean"]
+    cells = f" | {one['dsc']} | {other['dsc']} | {other['nsd']} | {other['hd95_mm']} |"
+    assert [line for line in page if line.startswith(f"| {row}") and line.endswith(cells)]
+
+
+def hippocampus(run):
+    """Return the scores of a run by class and metric, as they are written."""
+    summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
+    return {name: {m: spread(scores[m], digits) for m, digits in METRICS.items()} for name, scores in summary.items()}
 
 
 def test_the_report_is_rendered_from_the_records_beside_it(tmp_path):
@@ -53,10 +104,20 @@ def test_the_report_is_rendered_from_the_records_beside_it(tmp_path):
     assert (tmp_path / "hippocampus.md").read_text() == (RESULTS / "hippocampus.md").read_text()
 
 
-def test_the_summary_of_the_networks_quotes_the_report():
-    page, summary = ((RESULTS / f"{name}.md").read_text() for name in ("hippocampus", "hippocampus_networks"))
-    quoted = re.findall(r"[\d.]+ ± [\d.]+", summary)
-    assert len(quoted) == 22 and all(f"| {score} |" in page for score in quoted)
+def test_the_summary_of_the_networks_quotes_the_records():
+    written = {}
+    for results in read_results(RESULTS / "hippocampus"):
+        table = score_rows(results)
+        written |= {(row[1], row[2]): row[table.columns.index("DSC")] for row in table.rows}
+    page = (RESULTS / "hippocampus_networks.md").read_text()
+    for name, start in STARTS.items():
+        cells = [written.pop((f"{network} · {start}", amount)) for network, amount in NETWORKS]
+        assert f"| {' | '.join([name, *cells])} |" in page.splitlines()
+    assert all(" · equal rates" in label or " · leaner decoder" in label for label, _ in written)
+    rest = page.split("| from scratch, same compute |")[1]
+    quoted = re.findall(r"[\d.]+ ±\s[\d.]+", rest.split("\n", 1)[1])
+    known = {score for (label, _), score in written.items() if " · equal rates" in label}
+    assert quoted and {" ".join(score.split()) for score in quoted} == known
 
 
 def test_the_leaner_decoder_quotes_the_report():

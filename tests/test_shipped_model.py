@@ -25,6 +25,13 @@ def test_it_is_small_and_says_what_it_is():
     assert all(tensor.isfinite().all() for tensor in content["model"].values())
 
 
+def test_it_runs_straight_after_cloning(phantoms, run_bundle, tmp_path):
+    case = sorted((phantoms / "labelled" / "imagesTr").glob("*.nii.gz"))[0]
+    run_bundle(BUNDLE, ["inference"], dataset_dir=case, output_dir=tmp_path)
+    found = nib.load(next(tmp_path.rglob("*_seg.nii.gz")))
+    assert found.shape == nib.load(case).shape and set(np.unique(found.dataobj)) <= {0, 1, 2}
+
+
 def test_it_segments_as_recorded(real_data, run_bundle, tmp_path):
     folder = real_data / "Task04_Hippocampus"
     records = json.loads(RECORDS.read_text())["cases"]

@@ -106,7 +106,15 @@ def _lists(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
             content: Any = json.loads(path.read_text())
             for number, parts in enumerate(content if isinstance(content, list) else [content]):
                 where = f"{path.name}, fold {number}," if isinstance(content, list) else path.name
-                yield where, {part: list(names) for part, names in parts.items() if isinstance(names, list)}
+                yield (
+                    where,
+                    {part: list(map(_named, names)) for part, names in parts.items() if isinstance(names, list)},
+                )
+
+
+def _named(entry: Any) -> str:
+    """Return the case of a list's entry: a name, or the image of a dictionary as in a data list."""
+    return _case(Path(str(entry["image"]))) if isinstance(entry, dict) and "image" in entry else str(entry)
 
 
 def _case(path: Path) -> str:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from scripts.errors import InputError
@@ -118,3 +120,10 @@ def test_a_label_for_what_nobody_labelled_is_refused(tmp_path):
     state(folder, {"channel_names": {"0": "MRI"}, "labels": labels, "file_ending": ".nii.gz"})
     with pytest.raises(InputError, match="label 'ignore' for what nobody labelled"):
         find_source(folder)
+
+
+def test_a_split_may_list_dictionaries(tmp_path):
+    folder = write_nnunet(tmp_path / "data")
+    entry = {"image": "imagesTr/c1_0000.nii.gz", "label": "labelsTr/c1.nii.gz"}
+    (folder / "split.json").write_text(json.dumps({"train": [entry], "test": [entry]}))
+    assert [(fault.case, fault.kind) for fault in inspect(folder)] == [("c1", "two splits")]
