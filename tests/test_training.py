@@ -109,3 +109,17 @@ def test_a_training_is_not_resumed_with_other_cases(train, bundle, knobs):
     folder = train(bundle, "run", max_epochs=2, resume=True, check=False, **knobs)
     after = torch.load(folder / "models" / "training_state.pt", weights_only=True)
     assert after["epoch"] == 1 and all(torch.equal(after["model"][key], value) for key, value in before.items())
+
+
+def test_scores_on_training_cases_are_refused(train, phantoms, tmp_path):
+    names = sorted(path.name.removesuffix(".nii.gz") for path in (phantoms / "labelled" / "imagesTr").glob("*.nii.gz"))
+    (tmp_path / "split.json").write_text(json.dumps({"train": names[3:], "test": names[:3]}))
+    folder = train("hippocampus_segmentation", "run", max_epochs=1, num_folds=2, split=tmp_path / "split.json")
+    marks = torch.load(folder / "models" / "model.pt", weights_only=True)["plan"]["trained_on"]
+    assert len(marks) in (2, 3)
+    configs = ("train", "evaluate", "tiny")
+    scores = folder / "metrics.json"
+    train("hippocampus_segmentation", "run", configs=configs, num_folds=2, test_fraction=0.7, check=False)
+    assert not scores.exists()
+    train("hippocampus_segmentation", "run", configs=configs, num_folds=2, split=tmp_path / "split.json")
+    assert scores.exists()

@@ -44,6 +44,8 @@ def average(output: str, *checkpoints: str, half: bool = False) -> None:
             means[first.data_ptr()] = mean([content["model"][name] for content in contents], half)
     model = {name: means[first.data_ptr()] for name, first in contents[0]["model"].items()}
     plan = contents[0].get("plan", {}) | {"averaged": len(contents)}
+    if trained_on := sorted({mark for content in contents for mark in content.get("plan", {}).get("trained_on", ())}):
+        plan["trained_on"] = trained_on
     if plan.get("pretrained"):
         plan["pretrained"] = Path(plan["pretrained"]).name  # what is passed on tells no folders of one machine
     save_tensors({"model": model, "plan": plan}, output)

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from scripts.data.case_marks import case_marks
 from scripts.data.parts_digest import parts_digest
 from scripts.data.splits import hold_out, split_cases
 from scripts.errors import InputError
@@ -188,9 +189,18 @@ def test_hold_out_of_one_patient():
 
 def test_a_text_tells_whether_the_same_cases_train_and_validate():
     cases, parts = CASES, split_cases(CASES)
-    text = parts_digest(parts)
-    assert text == parts_digest({**split_cases(cases[::-1]), "test": []})
+    text = parts_digest(parts["train"], parts["val"])
+    assert text == parts_digest(*(split_cases(cases[::-1])[part] for part in ("train", "val")))
     assert text.startswith(f"{len(parts['train'])} + {len(parts['val'])} (")
     others = [split_cases(cases[1:]), split_cases(cases, fold=1), split_cases(cases, test_fraction=0.3)]
-    swapped = {"train": parts["val"], "val": parts["train"]}
-    assert len({text, *map(parts_digest, others), parts_digest(swapped)}) == 5
+    texts = [parts_digest(other["train"], other["val"]) for other in others]
+    assert len({text, *texts, parts_digest(parts["val"], parts["train"])}) == 5
+    assert parts_digest([{"image": "a.nii"}], []) != parts_digest([{"image": "b.nii"}], [])  # as MONAI Label gives them
+
+
+def test_a_mark_tells_a_case_again_wherever_it_lies_and_does_not_name_it():
+    case = {"case": "miller", "stamp": "1200-17"}
+    assert case_marks([case]) == case_marks([{**case, "stamp": "1200-99", "image": "/elsewhere"}])
+    others = [{**case, "case": "smith"}, {**case, "stamp": "1201-17"}]
+    assert len({*case_marks([case]), *case_marks(others)}) == 3 and "miller" not in str(case_marks([case]))
+    assert case_marks([{"image": "a.nii"}]) == []

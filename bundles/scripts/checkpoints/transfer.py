@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .adapt import adapted, is_of_another_grid
 from .classes import Classes, check_classes, same_classes
 from .importers import imported
 from .read import read_checkpoint
+from .seen import check_unseen
 from .settings import PLACES, SHAPELESS, check_settings
 from .untrained import trained_tensors
 
@@ -22,25 +24,29 @@ State = dict[str, torch.Tensor]
 PARTS = ("encoder", "encoder+decoder", "decoder")
 
 
-def load_weights(network: nn.Module, source: str | Path | None, classes: Classes | None = None) -> nn.Module:
+def load_weights(
+    network: nn.Module, source: str | Path | None, classes: Classes | None = None, unseen: Sequence[str] = ()
+) -> nn.Module:
     """Load the weights of exactly this network.
 
     Args:
         network: to fill.
         source: see `read_checkpoint`; None leaves the network as it is.
         classes: those that it shall tell apart, if any, see `check_classes`.
+        unseen: marks of cases that it must not have been trained on, see `check_unseen`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: if names, shapes, classes or settings differ.
+        InputError: if names, shapes, classes or settings differ, or such a case is among those that trained it.
     """
     if source is None:
         return network
     checkpoint = read_checkpoint(source)
     check_classes(checkpoint.get("plan", {}), classes, source)
     check_settings(checkpoint.get("plan", {}), network, (*SHAPELESS, PLACES), source)
+    check_unseen(checkpoint.get("plan", {}), unseen, source)
     load_state(network, checkpoint["model"], source)
     logging.getLogger(__name__).info("loaded %d tensors from %s", len(network.state_dict()), source)
     return network

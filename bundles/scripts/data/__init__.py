@@ -3,6 +3,7 @@
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
 from .case_dataset import CaseDataset
+from .case_marks import case_marks
 from .cases import labelled_cases
 from .checked_scans import checked_scans
 from .curation import curate
@@ -25,6 +26,7 @@ __all__ = [
     "ScanReader",
     "SeededDataset",
     "StepSampler",
+    "case_marks",
     "checked_scans",
     "checked_xrays",
     "curate",

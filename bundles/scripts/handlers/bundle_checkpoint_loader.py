@@ -23,14 +23,20 @@ class BundleCheckpointLoader:
         network: to fill.
         source: checkpoint file, bundle folder or release zip; of an ensemble one for each of its networks.
         classes: those that the network shall tell apart, if any; weights for others are refused.
+        unseen: marks of the cases that it must not have been trained on, see `scripts.data.case_marks`.
     """
 
     def __init__(
-        self, network: nn.Module, source: str | Path | Sequence[str | Path], classes: Classes | None = None
+        self,
+        network: nn.Module,
+        source: str | Path | Sequence[str | Path],
+        classes: Classes | None = None,
+        unseen: Sequence[str] = (),
     ) -> None:
         self.network = network
         self.source = source
         self.classes = classes
+        self.unseen = unseen
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
@@ -43,4 +49,4 @@ class BundleCheckpointLoader:
         if len(sources) != len(networks):
             raise InputError(f"{len(sources)} checkpoints for {len(networks)} network: this task runs one at a time")
         for network, source in zip(networks, sources, strict=True):
-            load_weights(network, source, self.classes)
+            load_weights(network, source, self.classes, self.unseen)

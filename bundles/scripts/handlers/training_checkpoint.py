@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class TrainingCheckpoint:
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
+        trained_on: marks of the training cases, kept in the plan, see `scripts.data.case_marks`.
 
     Raises:
         InputError: if such a client is to resume, which would undo the server's weights.
@@ -57,6 +59,7 @@ class TrainingCheckpoint:
         resume: bool = False,
         interval: int = 1,
         rounds: int = 1,
+        trained_on: Sequence[str] = (),
     ) -> None:
         check_flags(resume=resume)
         if resume and rounds > 1:
@@ -72,6 +75,7 @@ class TrainingCheckpoint:
         self.settings = settings or {}
         self.resume = resume
         self.interval = interval
+        self.trained_on = list(trained_on)
         self.log = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -112,7 +116,8 @@ class TrainingCheckpoint:
         self.log.info("weights in %s: %s (best by validation), %s", self.folder, BEST, FINAL)
 
     def _model(self) -> dict[str, Any]:
-        return {"model": self.network.state_dict(), "plan": self.plan.state_dict()}
+        told = {"trained_on": self.trained_on} if self.trained_on else {}
+        return {"model": self.network.state_dict(), "plan": self.plan.state_dict() | told}
 
     def _state(self, engine: Engine) -> dict[str, Any]:
         best = self.evaluator.state
