@@ -46,6 +46,9 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"pretraned": None}, "--pretraned is no setting"),
         ({"run_name": None}, "--run_name is no setting"),
         ({"dataset_dir": None}, r"--dataset_dir None leaves the config's own value.*write '\$None'"),
+        ({"dataset_dir": 2024}, "--dataset_dir: 2024 is what the command line reads; write ./ before"),
+        ({"output_dir": ("Miller", "Hans")}, "--output_dir: .* write ./ before a name of digits or commas"),
+        ({"output_dir": "/data/patient#1"}, "MONAI takes # for ::, rename the folder"),
         ({"resume": "false"}, "resume is 'false'; write True or False"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
         (

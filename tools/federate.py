@@ -54,6 +54,8 @@ def main(
         raise InputError(
             f"sites is {sites!r}: give the data by site, such as \"{{'north': '/data', 'south': '/scans'}}\""
         )
+    if rounds < 1 or epochs < 1:
+        raise InputError(f"rounds {rounds}, epochs {epochs}: give 1 at least")
     if job.exists():
         raise InputError(f"{job} exists: name another --output_dir, or remove it")
     parser.update({"bundle_root": str(root), "rounds": rounds, "train#trainer#max_epochs": epochs})

@@ -28,6 +28,7 @@ from .errors import InputError, check_flags, plain_errors
 
 PROGRAM = ("monai", "bundle", "__main__.py")
 COMMANDS = ("run", "run_workflow")
+PLACES = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir", "checkpoint", "pretrained", "split")
 
 
 def start() -> None:
@@ -118,11 +119,23 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _check_value(name: str, value: object) -> None:
-    """Refuse `None`, which MONAI drops, and `false`, which is a text and true."""
+    """Refuse `None`, which MONAI drops, `false`, which is a text and true, and names that would be others."""
+    if name in PLACES:
+        _check_place(name, value)
     if value is None:
         raise InputError(f"--{name} None leaves the config's own value, by MONAI's rule; for nothing write '$None'")
     if isinstance(value, str) and value.lower() in ("true", "false"):
         check_flags(**{name: value})
+
+
+def _check_place(name: str, value: object) -> None:
+    """Refuse a path that is read as something else: a number, several words, or one with `#`, which becomes `::`."""
+    if isinstance(value, (int, float, tuple)):
+        raise InputError(
+            f"--{name}: {value!r} is what the command line reads; write ./ before a name of digits or commas"
+        )
+    if "#" in str(value):
+        raise InputError(f"--{name} {value}: MONAI takes # for ::, rename the folder or link to it by another name")
 
 
 def _top_level(names: Any) -> set[str]:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,45 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
 
 @contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let processes that come here with the same folder, which is made where it is missing, wait for each other."""
-    with contextlib.ExitStack() as stack:
-        # some network file systems have no locks; and that a folder cannot be made is told by who writes into it
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    """Let processes that come here with the same folder, which is made where it is missing, wait for each other.
+
+    Nobody waits for longer than a minute, since a training may hold the folder, see `claimed`.
+    """
+    handle = None
+    for _ in range(600):
+        with contextlib.suppress(BlockingIOError):
+            handle = claimed(folder)
+            break
+        time.sleep(0.1)
+    try:
         yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def claimed(folder: Path) -> int | None:
+    """Lock a folder, which is made where it is missing, until the handle that is returned is closed.
+
+    Returns:
+        The handle; None where that cannot be: some network file systems have no locks, and that a folder cannot be made
+        is told by who writes into it.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+    """
+    handle = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if handle is not None:
+            os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return handle
 
 
 def save_tensors(content: dict[str, Any], path: str | Path) -> None:
@@ -95,4 +126,8 @@ def save_csv(rows: Sequence[dict[str, Any]], path: str | Path, columns: Sequence
     writer = csv.DictWriter(text, fieldnames=columns or list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(path, lambda name: Path(name).write_text(text.getvalue(), encoding="utf-8", newline=""))
+    # file names of other encodings are written back as they were
+    write_atomically(
+        path,
+        lambda name: Path(name).write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline=""),
+    )

@@ -58,3 +58,26 @@ def test_mistakes_are_named(dataset):
         pretraining_scans(dataset / "none.json", label_crops=True)
     with pytest.raises(InputError, match="label_crops"):
         pretraining_scans(dataset, label_crops="yes")
+
+
+def test_of_a_dataset_both_parts_are_taken(dataset, write_nifti, caplog):
+    write_nifti(dataset / "imagesTs" / "d.nii.gz")
+    with caplog.at_level("INFO"):
+        assert [scan["case"] for scan in pretraining_scans(dataset)] == ["a", "b", "c", "d"]
+    assert "2 of its scans are those of labelled cases" in caplog.text
+    content = json.loads((dataset / "dataset.json").read_text())
+    for pair in content["training"]:  # lie where the list says, as in BTCV
+        pair["image"] = pair["image"].replace("imagesTr", "img")
+    (dataset / "imagesTr").rename(dataset / "img")
+    (dataset / "dataset.json").write_text(json.dumps(content))
+    assert [scan["case"] for scan in pretraining_scans(dataset)] == ["a", "b", "d"]
+
+
+def test_channels_of_a_dataset_stay_together(tmp_path, write_nifti):
+    for part, case in (("imagesTr", "a"), ("labelsTr", "a"), ("imagesTs", "b")):
+        for channel in ("",) if part == "labelsTr" else ("_0000", "_0001"):
+            write_nifti(tmp_path / part / f"{case}{channel}.nii.gz")
+    content = {"labels": {"background": 0, "x": 1}, "channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    scans = pretraining_scans(tmp_path)
+    assert [scan["case"] for scan in scans] == ["a", "b"] and all(len(scan["image"]) == 2 for scan in scans)

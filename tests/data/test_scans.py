@@ -33,6 +33,22 @@ def test_labels_of_nested_datasets_are_no_scans(tmp_path):
     assert [scan["image"] for scan in find_scans(tmp_path)] == [str(tmp_path / "Task01" / "imagesTr" / "a.nii.gz")]
 
 
+def test_files_named_as_labels_are_no_scans(tmp_path, caplog):
+    names = (
+        "c0/flair.nii",
+        "c0/lesion.nii",
+        "sub-1_T1w.nii.gz",
+        "sub-1_desc-lesion_mask.nii.gz",
+        "masks/a.nii",
+        "b_seg.nii",
+    )
+    _touch(tmp_path, *names, "segment.nii")
+    with caplog.at_level("INFO"):
+        assert _cases(tmp_path) == ["flair", "segment", "sub-1_T1w"]
+    assert "3 files are named as labels and left out" in caplog.text
+    assert _cases(tmp_path / "b_seg.nii") == ["b_seg"]  # what is named itself is meant
+
+
 def test_single_file_and_list(tmp_path):
     _touch(tmp_path, "a.nii.gz", "b/b.nii", "c.nii")
     assert _cases(str(tmp_path / "a.nii.gz")) == ["a"]
@@ -228,13 +244,13 @@ def test_nothing_to_find(tmp_path, name, message):
 
 
 def test_results_are_no_scans(tmp_path):
-    _touch(tmp_path, "a.nii", "eval/a_seg.nii.gz", "more/b.nii")
+    _touch(tmp_path, "a.nii", "eval/a_result.nii.gz", "more/b.nii")
 
     def found(source, results):
         return [scan["case"] for scan in find_scans(source, results=results)]
 
-    assert found(tmp_path, tmp_path / "eval") == ["a", "b"] and found(tmp_path, None) == ["a", "a_seg", "b"]
-    assert found([tmp_path, tmp_path / "eval" / "a_seg.nii.gz"], tmp_path / "eval") == ["a", "a_seg", "b"]
+    assert found(tmp_path, tmp_path / "eval") == ["a", "b"] and found(tmp_path, None) == ["a", "a_result", "b"]
+    assert found([tmp_path, tmp_path / "eval" / "a_result.nii.gz"], tmp_path / "eval") == ["a", "a_result", "b"]
     assert found(tmp_path / "a.nii", tmp_path) == ["a"] and found(tmp_path / "more", tmp_path) == ["b"]
     with pytest.raises(InputError, match="be taken for scans: give another output_dir"):
         find_scans(tmp_path, results=tmp_path)

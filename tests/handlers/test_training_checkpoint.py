@@ -135,3 +135,20 @@ def test_a_deleted_former_folder_is_no_hindrance(tmp_path):
     (tmp_path / "former_1").rename(tmp_path / "elsewhere")
     Run(tmp_path)()
     assert {"former_1", "former_2"} <= set(names(tmp_path))
+
+
+def test_two_trainings_do_not_write_to_one_folder(tmp_path):
+    second = Run(tmp_path)
+    first = Run(tmp_path)
+    refused = []
+
+    def start_the_other(engine):
+        with pytest.raises(InputError, match=f"another training writes to {tmp_path}: give this one another"):
+            second()
+        refused.append(engine.state.epoch)
+
+    first.engine.add_event_handler(Events.EPOCH_COMPLETED(once=2), start_the_other)
+    first()
+    assert refused == [2] and second.epochs == []
+    second()
+    assert second.epochs == [1, 2, 3]

@@ -154,3 +154,11 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
             convert.from_nnssl(str(tmp_path / name), str(tmp_path / "out.pt"))
         assert "\n" not in str(told.value)
     assert not (tmp_path / "harm").exists() and not (tmp_path / "out.pt").exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"mine")
+    for conversion in (convert.to_nnunet, convert.from_nnssl):
+        with pytest.raises(InputError, match="model.pt exists: remove it or write to another file"):
+            conversion(str(tmp_path / "model.pt"), str(tmp_path / "model.pt"))
+    assert (tmp_path / "model.pt").read_bytes() == b"mine"

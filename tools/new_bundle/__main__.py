@@ -59,7 +59,9 @@ def main(
     source = find_source(data, names or None)
     if names and source.channels and len(names) != len(source.channels):
         raise InputError(f"--channels names {len(names)}, {source.folder} has {source.channels}: give as many")
-    stated = {"background": 0, **{str(key): int(value) for key, value in labels.items()}} if labels else source.labels
+    if labels and not all(isinstance(value, int) for value in labels.values()):
+        raise InputError(f"labels is {labels}: give values by name, such as \"{{'liver': 1}}\"")
+    stated = {"background": 0, **{str(key): value for key, value in labels.items()}} if labels else source.labels
     print(f"{source.folder}: {source.form}, {len(source.cases)} labelled cases")
     part = part_of(bundle)
     file = part / MEASURED

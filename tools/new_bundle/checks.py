@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import SUFFIXES
+from scripts.data.scans import SUFFIXES, read_json
 
 from .faults import EVERY_CASE, Fault
 from .fingerprint import HOUNSFIELD_MIN
@@ -103,7 +102,7 @@ def _split_faults(source: Source) -> Iterator[Fault]:
 def _lists(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
     for path in (folder / "split.json", folder / "splits_final.json"):
         if path.is_file():
-            content: Any = json.loads(path.read_text())
+            content: Any = read_json(path)
             for number, parts in enumerate(content if isinstance(content, list) else [content]):
                 where = f"{path.name}, fold {number}," if isinstance(content, list) else path.name
                 yield (

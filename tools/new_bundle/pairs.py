@@ -30,7 +30,12 @@ def paired_cases(folder: Path, channels: list[str] | None) -> tuple[list[dict[st
         Cases, faults, and no names of channels.
     """
     images, faults = _by_name(folder, IMAGES), []
-    labels = {re.sub(TAIL, "", name): path for name, path in _by_name(folder, LABELS).items()}
+    labels: dict[str, str] = {}
+    for name, path in _by_name(folder, LABELS).items():
+        case = re.sub(TAIL, "", name)
+        if case in labels:
+            faults.append(Fault(case, "missing partner", f"2 labels for it, {labels[case]} and {path}: keep one"))
+        labels[case] = path
     if not labels.keys() & images.keys():
         images = _channels(images)
     count = max([len(channels or []), *(len(files) for files in images.values() if isinstance(files, list))])

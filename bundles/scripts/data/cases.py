@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from .case_checks import grid_problems, label_problems
-from .checked_scans import form_problems, value_problems
+from .checked_scans import constant_problems, form_problems, value_problems
 from .dataset_json import listed_cases, read_dataset_json, stated_channels
 from .reading import as_list, read_scan
 from .verdicts import judge_all
@@ -122,7 +122,7 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
     except InputError as error:
         raise InputError(f"case {case['case']}: {error}") from error
     problems = [*form_problems("image", image, num_channels), *form_problems("label", label, 1)]
-    problems += [*value_problems(image), *label_problems(label, allowed)]
+    problems += [*value_problems(image), *constant_problems(image), *label_problems(label, allowed)]
     if image.ndim == label.ndim == 4:
         problems += grid_problems(image, label)
     yield from (f"case {case['case']}: {problem}" for problem in problems)

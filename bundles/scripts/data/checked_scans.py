@@ -53,6 +53,13 @@ def value_problems(image: MetaTensor) -> Iterator[str]:
         yield f"{bad} voxels of the image are NaN or infinite: repair or remove it"
 
 
+def constant_problems(image: MetaTensor) -> Iterator[str]:
+    """Yield that an image, as `read_scan` returns it, shows nothing: in one of several channels that may be so."""
+    voxels = image.as_tensor().flatten(1)
+    if (voxels == voxels[:, :1]).all():
+        yield f"every voxel of the image is {voxels[:, 0].tolist()}: give a scan that shows something"
+
+
 def scan_problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
     """Yield why a scan, a dict with `image`, cannot be given to a network of `num_channels`, if so."""
     try:
@@ -62,3 +69,4 @@ def scan_problems(scan: dict[str, Any], num_channels: int) -> Iterator[str]:
         return
     yield from form_problems("image", image, num_channels)
     yield from value_problems(image)
+    yield from constant_problems(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -16,8 +17,11 @@ from .dicom_stack import read_stack
 from .reading import as_list
 from .walk import folders_below
 
+logger = logging.getLogger(__name__)
+
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-LABEL_FOLDERS = ("labelsTr", "labelsTs")
+LABEL_FOLDERS = ("labelsTr", "labelsTs", "labels", "masks", "segmentations")
+LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "gt"}
 Image = str | list[str]
 
 
@@ -30,7 +34,8 @@ def find_scans(
         source: a scan; a folder, searched recursively, where the DICOM files in a folder are one scan; a folder with a
             `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
-            list of any of these. Hidden files, and labels in `labelsTr` or `labelsTs` below a folder, are ignored.
+            list of any of these. Below a folder, hidden files are ignored, and labels: in `LABEL_FOLDERS`, or by a name
+            that ends in one of `LABEL_WORDS`, such as `a_seg.nii.gz`.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
         num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
         results: folder where results go, which is not searched for scans.
@@ -180,13 +185,14 @@ def _found(path: Path) -> list[Image]:
 
 
 def _dataset(folder: Path) -> list[Image]:
+    return part_images(folder, "imagesTs") or part_images(folder, "imagesTr")
+
+
+def part_images(folder: Path, part: str) -> list[Image]:
+    """Return the images in a part, such as `imagesTs`, of a folder with a `dataset.json`; none if it is not there."""
     content = read_json(folder / "dataset.json")
-    for part in (folder / "imagesTs", folder / "imagesTr"):
-        nnunet = isinstance(content, dict) and "file_ending" in content
-        images: list[Image] = _nnunet(part, content) if nnunet else [*_walk(part)]
-        if images:
-            return images
-    return []
+    nnunet = isinstance(content, dict) and "file_ending" in content
+    return _nnunet(folder / part, content) if nnunet else [*_walk(folder / part)]
 
 
 def _nnunet(folder: Path, content: dict) -> list[Image]:
@@ -198,9 +204,22 @@ def _nnunet(folder: Path, content: dict) -> list[Image]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
+    labels = []
     for root, files in folders_below(folder, left_out=LABEL_FOLDERS):
-        yield from (os.path.join(root, name) for name in files if name.endswith(SUFFIXES))
+        for name in (name for name in files if name.endswith(SUFFIXES)):
+            path = os.path.join(root, name)
+            if is_label_name(_stem(name, path, SUFFIXES)):
+                labels.append(path)
+            else:
+                yield path
         yield from dicom_scans(root)
+    if labels:
+        logger.info("%d files are named as labels and left out, such as %s", len(labels), labels[0])
+
+
+def is_label_name(stem: str) -> bool:
+    """Tell whether a file's name without its suffix ends as those of labels do."""
+    return re.split(r"[_-]", stem.lower())[-1] in LABEL_WORDS
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:

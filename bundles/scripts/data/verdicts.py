@@ -74,7 +74,7 @@ def judge_all(
 def _read(account: str | Path) -> dict[tuple[str, ...], dict[str, str]]:
     if not os.path.exists(account):
         return {}
-    with open(account, newline="", encoding="utf-8") as file:
+    with open(account, newline="", encoding="utf-8", errors="surrogateescape") as file:
         complete = [row for row in csv.DictReader(file) if None not in row.values() and set(COLUMNS) <= row.keys()]
     return {(row["path"], row["stamp"], row["rule"]): row for row in complete}
 

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch.optim import Optimizer
 
 from ..checkpoints import Plan, load_state, read_checkpoint
 from ..errors import InputError, check_flags
-from ..files import save_tensors, write_atomically
+from ..files import claimed, save_tensors, write_atomically
 
 # MONAI Label serves the file with the shortest name, which has to be the best model
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
@@ -30,7 +31,7 @@ class TrainingCheckpoint:
 
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
-    belong to the same one.
+    belong to the same one. A second training into the folder at the same time is refused.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -76,6 +77,7 @@ class TrainingCheckpoint:
         self.resume = resume
         self.interval = interval
         self.trained_on = list(trained_on)
+        self._release: Callable[[], Any] = lambda: None
         self.log = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -88,6 +90,8 @@ class TrainingCheckpoint:
         """Resume, or make room, before the first epoch."""
         if engine.state.epoch > 0:
             return
+        if engine.state.rank == 0:
+            self._claim()
         path = self.folder / LAST
         if self.resume and path.is_file():
             self._load(engine, path)
@@ -113,7 +117,17 @@ class TrainingCheckpoint:
         save_tensors(self._model(), self.folder / FINAL)
         if self.evaluator.state.best_metric_epoch == -1 or math.isnan(self.evaluator.state.best_metric):
             save_tensors(self._model(), self.folder / BEST)
+        self._release()
         self.log.info("weights in %s: %s (best by validation), %s", self.folder, BEST, FINAL)
+
+    def _claim(self) -> None:
+        """Keep other trainings out of the folder until this one ends or is gone."""
+        try:
+            handle = claimed(self.folder)
+        except BlockingIOError as error:
+            raise InputError(f"another training writes to {self.folder}: give this one another --ckpt_dir") from error
+        if handle is not None:
+            self._release = weakref.finalize(self, os.close, handle)
 
     def _model(self) -> dict[str, Any]:
         told = {"trained_on": self.trained_on} if self.trained_on else {}

@@ -5,6 +5,7 @@ from .auc import BOOTSTRAP_RULE, auc_report
 from .lesion_scores import LESION_RULE, lesion_scores, lesions_of
 from .mean_auc import MeanAUC
 from .reconstruction_error import ReconstructionError, reconstruction_scores
+from .segmentation_dice import SegmentationDice
 from .segmentation_scores import EMPTY_RULE, segmentation_scores, summary
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "AggregatedDice",
     "MeanAUC",
     "ReconstructionError",
+    "SegmentationDice",
     "auc_report",
     "lesion_scores",
     "lesions_of",

@@ -127,3 +127,14 @@ def test_a_split_may_list_dictionaries(tmp_path):
     entry = {"image": "imagesTr/c1_0000.nii.gz", "label": "labelsTr/c1.nii.gz"}
     (folder / "split.json").write_text(json.dumps({"train": [entry], "test": [entry]}))
     assert [(fault.case, fault.kind) for fault in inspect(folder)] == [("c1", "two splits")]
+
+
+def test_two_labels_for_one_image_are_a_fault(tmp_path):
+    folder = write_plain(tmp_path / "data")
+    for rater in ("seg", "mask"):
+        (folder / "labels" / f"c1_{rater}.nii.gz").write_bytes(label(folder, 1).read_bytes())
+    label(folder, 1).unlink()
+    faults = inspect(folder)
+    assert [(fault.case, fault.kind) for fault in faults] == [("c1", "missing partner")] and "keep one" in faults[
+        0
+    ].text
