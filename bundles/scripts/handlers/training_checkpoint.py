@@ -92,6 +92,13 @@ class TrainingCheckpoint:
             return
         if engine.state.rank == 0:
             self._claim()
+        try:
+            self._begin(engine)
+        except BaseException:
+            self._release()
+            raise
+
+    def _begin(self, engine: Engine) -> None:
         path = self.folder / LAST
         if self.resume and path.is_file():
             self._load(engine, path)
