@@ -250,7 +250,13 @@ def test_several_networks_decide_together(run_bundle, labelled, walk, tmp_path):
     both = {"checkpoint": [str(model), str(tmp_path / "sure.pt")], "output_dir": tmp_path / "masks"}
     run_bundle(SEGMENTATION, ["inference", "tiny"], **mine, **both)
     masks = sorted((tmp_path / "masks").glob("*_seg.nii.gz"))
-    assert masks and all((np.asarray(nib.load(mask).dataobj) == 1).all() for mask in masks)
+    run_bundle(
+        SEGMENTATION, ["inference", "tiny"], **mine, checkpoint=tmp_path / "sure.pt", output_dir=tmp_path / "sure"
+    )
+    for mask in masks:  # outside of what is not zero there is nothing to be sure of
+        found, sure_alone = (np.asarray(nib.load(tmp_path / at / mask.name).dataobj) for at in ("masks", "sure"))
+        assert set(np.unique(found)) <= {0, 1} and (found == 1).mean() > 0.3 and (found == sure_alone).all()
+    assert masks
     twice = {"checkpoint": [str(model)] * 2, "output_dir": tmp_path / "metrics"}
     split = {"split": data / "split.json", "num_folds": 2}
     run_bundle(SEGMENTATION, ["train", "evaluate", "tiny"], **mine, **split, **twice)

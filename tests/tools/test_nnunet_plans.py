@@ -58,6 +58,7 @@ def converted(checkpoint: str, plans: dict, ending: str = ".nii.gz", **knobs: ob
     folder = Path(checkpoint).parent
     (folder / "dataset.json").write_text(json.dumps({"file_ending": ending}))
     (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "weights.pth").unlink(missing_ok=True)
     convert.to_nnunet(checkpoint, str(folder / "weights.pth"), plans=str(folder / "plans.json"), **knobs)
     return json.loads((folder / f"{knobs.get('plans_name', 'nnUNetMAEPlans')}.json").read_text())
 
