@@ -1,6 +1,8 @@
 import csv
 import errno
 import json
+import os
+import time
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from scripts.errors import InputError
-from scripts.files import save_csv, save_json, save_nifti, save_tensors, write_atomically
+from scripts.files import claimed, one_at_a_time, save_csv, save_json, save_nifti, save_tensors, write_atomically
 
 
 def test_what_was_written_is_what_is_read(tmp_path):
@@ -60,3 +62,17 @@ def test_a_failed_writing_names_file_cause_and_cure(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file/a.txt cannot be written .*choose another folder"):
         write_atomically(tmp_path / "file" / "a.txt", full)
+
+
+def test_a_folder_that_a_training_holds_is_told_and_free_again_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    held = claimed(tmp_path)
+    with (
+        pytest.raises(InputError, match="is in use by another process, such as a training"),
+        one_at_a_time(tmp_path),
+    ):
+        pytest.fail("entered")
+    os.close(held)
+    with one_at_a_time(tmp_path), pytest.raises(BlockingIOError):
+        claimed(tmp_path)
+    os.close(claimed(tmp_path))

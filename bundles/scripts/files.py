@@ -59,14 +59,16 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Let processes that come here with the same folder, which is made where it is missing, wait for each other.
 
-    Nobody waits for longer than a minute, since a training may hold the folder, see `claimed`.
+    Raises:
+        InputError: if one holds it for a minute, as a training does, see `claimed`.
     """
-    handle = None
     for _ in range(600):
         with contextlib.suppress(BlockingIOError):
             handle = claimed(folder)
             break
         time.sleep(0.1)
+    else:
+        raise InputError(f"{folder} is in use by another process, such as a training: give another output_dir")
     try:
         yield
     finally:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import SUFFIXES
+from scripts.data.scans import LABEL_WORDS, SUFFIXES
 from scripts.data.walk import folders_below
 
 from .faults import Fault
 
-LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "roi", "gt"}
+WORDS = LABEL_WORDS | {"roi"}  # beside a scan; by itself, a scan may be cut to a region of interest
 BIDS_NAME = re.compile(r"(sub-[A-Za-z0-9]+)((?:_[a-z]+-[A-Za-z0-9]+)*)_([A-Za-z0-9]+)\.(?:nii|nii\.gz)")
 Cases = tuple[list[dict[str, Any]], list[Fault], list[str]]
 
@@ -86,4 +86,4 @@ def _stem(path: Path) -> str:
 
 
 def _is_label(contrast: str) -> bool:
-    return bool(LABEL_WORDS & set(re.split(r"[_-]", contrast.lower())))
+    return bool(WORDS & set(re.split(r"[_-]", contrast.lower())))
