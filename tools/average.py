@@ -12,7 +12,7 @@ import torch
 
 from scripts.checkpoints import read_checkpoint
 from scripts.errors import InputError, check_flags
-from scripts.files import save_tensors
+from scripts.files import check_free, save_tensors
 
 from .cli import cli
 
@@ -31,8 +31,7 @@ def average(output: str, *checkpoints: str, half: bool = False) -> None:
     check_flags(half=half)
     if not checkpoints:
         raise InputError("nothing to average: give one or more checkpoints after the file to write")
-    if Path(output).exists():
-        raise InputError(f"{output} exists: remove it or write to another file")
+    check_free(output)
     contents = [read_checkpoint(source) for source in checkpoints]
     shapes = [{name: tensor.shape for name, tensor in content["model"].items()} for content in contents]
     for source, found in zip(checkpoints, shapes, strict=True):

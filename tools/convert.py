@@ -13,7 +13,7 @@ from scripts.checkpoints import read_checkpoint
 from scripts.checkpoints.resenc_keys import from_nnssl as nnssl_names
 from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
 from scripts.errors import InputError
-from scripts.files import save_json, save_tensors
+from scripts.files import check_free, save_json, save_tensors
 
 from .cli import cli
 from .nnunet_architecture import network_settings
@@ -46,7 +46,7 @@ def to_nnunet(
             network, spacing and patch are written beside it. Without, yours must have this network already.
         plans_name: of the plans to write, which nnU-Net's commands take.
     """
-    _check_free(output)
+    check_free(output)
     content = read_checkpoint(checkpoint)
     pretraining = content.get("plan", {})
     planned = read_plans(Path(plans), plans_name) if plans else None
@@ -78,7 +78,7 @@ def from_nnssl(checkpoint: str, output: str) -> None:
             `adaptation_plan.json` beside it is read where the file has no plan.
         output: file to write, such as `model.pt`.
     """
-    _check_free(output)
+    check_free(output)
     content = read_nnssl(Path(checkpoint))
     kind = next((key for key in WEIGHTS if key in content), None)
     if kind is None:
@@ -89,11 +89,6 @@ def from_nnssl(checkpoint: str, output: str) -> None:
     plan |= network_settings(model) | in_our_words(content, Path(checkpoint).parent / "adaptation_plan.json")
     save_tensors({"model": model, "plan": plan}, output)
     print(f"{output}: {len(model)} tensors of {kind}; fine-tune with --pretrained {output}. Plan: {json.dumps(plan)}")
-
-
-def _check_free(output: str) -> None:
-    if Path(output).exists():
-        raise InputError(f"{output} exists: remove it or write to another file")
 
 
 def read_nnssl(path: Path) -> dict[str, Any]:

@@ -55,6 +55,16 @@ def write_atomically(path: str | Path, write: Callable[[str], Any]) -> None:
         ) from error
 
 
+def check_free(path: str | Path) -> None:
+    """Refuse to write over a file.
+
+    Raises:
+        InputError: if it exists.
+    """
+    if Path(path).exists():
+        raise InputError(f"{path} exists: remove it or write to another file")
+
+
 @contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Let processes that come here with the same folder, which is made where it is missing, wait for each other.
