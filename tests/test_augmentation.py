@@ -11,8 +11,19 @@ from scipy.ndimage import center_of_mass
 from tools.project import ROOT
 
 CONFIG = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/train.json").read_text())
-MOVING = ("scripts.transforms.RandRotateZoomd", "RandFlipd", "RandSimulateLowResolutiond", "RandGaussianSmoothd")
-STEPS = [step for step in CONFIG["train"]["random_transforms"]["transforms"] if step["_target_"] in MOVING]
+MOVING = (
+    "scripts.transforms.RandRotateZoomd",
+    "RandFlipd",
+    "scripts.transforms.RandLowResolution",
+    "RandGaussianSmooth",
+)
+
+
+def kind(step):
+    return step.get("transform", step)["_target_"]
+
+
+STEPS = [step for step in CONFIG["train"]["random_transforms"]["transforms"] if kind(step) in MOVING]
 CENTRE, WIDTHS = (22.3, 30.6, 27.1), (40.0, 90.0, 40.0)
 
 
@@ -25,9 +36,12 @@ def blob():
     return {"image": image, "label": (image > 0.5).float()}
 
 
-@pytest.mark.parametrize("step", STEPS, ids=[f"{step['_target_']}{step.get('spatial_axis', '')}" for step in STEPS])
+@pytest.mark.parametrize("step", STEPS, ids=[f"{kind(step)}{step.get('spatial_axis', '')}" for step in STEPS])
 def test_image_and_label_stay_together(step, blob):
-    parser = ConfigParser({**CONFIG, "step": step | {"prob": 1.0}, "zoom_range": [0.7, 1.4]})
+    always = step | {"prob": 1.0}
+    if "transform" in step:
+        always["transform"] = step["transform"] | {"prob": 1.0}
+    parser = ConfigParser({**CONFIG, "step": always, "zoom_range": [0.7, 1.4]})
     transform = parser.get_parsed_content("step")
     apart = []
     for seed in range(12):
@@ -43,4 +57,4 @@ def centre(mask):
 
 
 def test_every_kind_is_looked_at():
-    assert {step["_target_"] for step in STEPS} == set(MOVING)
+    assert {kind(step) for step in STEPS} == set(MOVING)

@@ -1,10 +1,12 @@
 """Dictionary transforms that MONAI does not have, or has in a form that MONAI Label cannot run."""
 
 from .crop import is_body, is_nonzero
+from .each_channel import RandEachChanneld
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
 from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
+from .low_resolution import RandLowResolution
 from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
@@ -18,6 +20,8 @@ __all__ = [
     "LabelGuidedVoxelsd",
     "LoadXrayd",
     "PadEndd",
+    "RandEachChanneld",
+    "RandLowResolution",
     "RandResizedCropd",
     "RandRotateZoomd",
     "RegionTargetsd",

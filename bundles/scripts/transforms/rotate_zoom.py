@@ -14,8 +14,7 @@ from monai.utils import convert_to_tensor, ensure_tuple
 from torch.nn import functional as F
 
 from .labels_at import labels_at
-
-THIN = 3  # times the shortest side of a patch, as in nnU-Net
+from .thin import short_axis
 
 
 class RandRotateZoomd(MapTransform, Randomizable):
@@ -51,10 +50,9 @@ class RandRotateZoomd(MapTransform, Randomizable):
         self.zoom_range = tuple(zoom_range)
         self.prob = prob
         self.crop = CenterSpatialCropd(keys, roi_size)
-        short = int(np.argmin(self.roi_size))
-        thin = max(self.roi_size) > THIN * min(self.roi_size)
-        self.turned = tuple(not thin or axis == short for axis in range(3))
-        self.scaled = tuple(not thin or axis != short for axis in range(3))
+        short = short_axis(self.roi_size)
+        self.turned = tuple(short in (None, axis) for axis in range(3))
+        self.scaled = tuple(axis != short for axis in range(3))
         self.angles: tuple[float, ...] = (0.0, 0.0, 0.0)
         self.zoom = 1.0
 
