@@ -14,6 +14,7 @@ from ..errors import InputError
 from .adapt import adapted, is_of_another_grid
 from .classes import Classes, check_classes, same_classes
 from .importers import imported
+from .preprocessing import warn_of_other_preprocessing
 from .read import read_checkpoint
 from .seen import check_unseen
 from .settings import PLACES, SHAPELESS, check_settings
@@ -76,7 +77,11 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
 
 
 def transfer_weights(
-    network: nn.Module, pretrained: str | Path | None, parts: str = "encoder", classes: Classes | None = None
+    network: nn.Module,
+    pretrained: str | Path | None,
+    parts: str = "encoder",
+    classes: Classes | None = None,
+    preprocessing: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Start a network from a pretrained one, as the papers transfer (Spark3D, Tab. 3): the encoder, or more.
 
@@ -92,6 +97,7 @@ def transfer_weights(
         pretrained: see `read_checkpoint`; None leaves the network as it is.
         parts: "encoder" (with stem), "encoder+decoder" or "decoder".
         classes: label values by name, or those of each region, that the network shall tell apart.
+        preprocessing: how scans are prepared here, see `warn_of_other_preprocessing`.
 
     Returns:
         The network.
@@ -113,6 +119,7 @@ def transfer_weights(
     source = trained_tensors(source, checkpoint["model"])
     plan = checkpoint.get("plan", {})
     check_settings(plan, network, SHAPELESS, pretrained)
+    warn_of_other_preprocessing(plan, preprocessing or {}, pretrained)
     new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
     wanted = [key for key in own if _part(key) in parts.split("+")]
     taken: State = {}

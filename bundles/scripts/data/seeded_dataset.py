@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data.distributed import DistributedSampler
 
+from .absent_labels import absent_labels
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
 
@@ -31,6 +33,7 @@ class SeededDataset(CachedDataset):
         cache_dir: folder for the preprocessed cases; None computes them anew for every draw.
         seed: of all randomness.
         crop: draws the box that is read of a case; None hands the whole case to `random_transform`.
+        labels: values by name, if the cases have some; `prepare` warns of those that no case has.
     """
 
     def __init__(
@@ -41,11 +44,22 @@ class SeededDataset(CachedDataset):
         cache_dir: str | None = None,
         seed: int = 0,
         crop: RandomBox | None = None,
+        labels: dict[str, int] | None = None,
     ) -> None:
         super().__init__(data, transform, cache_dir=cache_dir)
         self.random_transform = random_transform
         self.seed = seed
         self.crop = crop
+        self.labels = labels
+
+    def prepare(self) -> None:
+        """Preprocess all cases that the cache lacks, and warn of labels that nothing teaches."""
+        super().prepare()
+        absent = absent_labels(self, self.labels) if self.labels and self.cache_dir else []
+        if absent:
+            logging.getLogger(__name__).warning(
+                "none of the %d training cases has %s: the network cannot learn it", len(self), ", ".join(absent)
+            )
 
     def __getitem__(self, index: int | Draw) -> dict[str, Any]:
         """Return one draw; an integer n means draw n of step 0."""

@@ -39,5 +39,5 @@ class RandEachChanneld(MapTransform, RandomizableTransform):
         self.randomize(None)
         if self._do_transform:
             for key in self.key_iterator(d):
-                d[key] = torch.cat([self.transform(channel) for channel in d[key].split(1)])  # type: ignore[operator]
+                d[key] = torch.cat([self.transform(channel) for channel in d[key].split(1)])
         return d
