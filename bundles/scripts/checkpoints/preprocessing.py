@@ -1,0 +1,26 @@
+"""Whether weights met scans prepared as those that they get now."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+
+def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], source: str | Path) -> None:
+    """Warn where structures or intensities looked otherwise to the pretrained network; that costs accuracy, no more.
+
+    Args:
+        plan: of the checkpoint, see `Plan`.
+        own: what is done now by the same names, such as `spacing` (mm) and `normalization` (in words).
+        source: where the weights come from, for the message.
+    """
+    for name, value in own.items():
+        if name in plan and plan[name] != value:
+            logging.getLogger(__name__).warning(
+                "%s was pretrained with %s %s, here it is %s: weights transfer best between scans prepared alike",
+                source,
+                name,
+                plan[name],
+                value,
+            )
