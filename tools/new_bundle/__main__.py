@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.data.reading import as_list
+from scripts.data.scans import read_json
+from scripts.data.split_lists import PARTS
 from scripts.errors import InputError, check_flags
 from scripts.files import save_csv, save_json
 
@@ -137,8 +139,11 @@ def account(bundle: Path, found: Fingerprint, plan: Plan, channels: list[str]) -
 
 
 def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
-    """Return how to train, evaluate and infer, from the project folder."""
+    """Return how to train, evaluate and infer, from the project folder; by the data's own split where it has one."""
     data: dict[str, object] = {"dataset_dir": folder} if folder else {}
+    split = folder / "split.json" if folder else None
+    if split and split.is_file() and all(part in read_json(split) for part in PARTS):
+        data["split"] = split
     start: dict[str, object] = {"pretrained": pretrained} if pretrained else {}
     lines = [
         ("train", bundle_command(bundle, ["train"], data | start)),

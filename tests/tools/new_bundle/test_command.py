@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser, verify_metadata
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
-from tools.new_bundle.__main__ import main
+from tools.new_bundle.__main__ import commands, main
 from tools.project import ROOT
 from tools.render.bundle import render_card
 
@@ -68,11 +68,24 @@ def test_it_trains_evaluates_and_segments(made, run_bundle, tmp_path):
 def test_the_commands_printed_are_three_and_a_dataset_json_needs_no_second(tmp_path, capsys):
     data = write_nnunet(tmp_path / "data", 8)
     main("organ", str(data), target=str(tmp_path), **SMALL)
-    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if "monai.bundle run" in line]
-    assert len(commands) == 3 and str(data) in commands[0] and str(data) in commands[1]
+    printed = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if "monai.bundle run" in line]
+    assert len(printed) == 3 and str(data) in printed[0] and str(data) in printed[1]
+    assert "--split" not in printed[0]
     assert not (tmp_path / "organ" / "data" / "dataset.json").exists()
     card = json.loads((tmp_path / "organ" / "card.json").read_text())
     assert card["dataset"]["labels"] == {"background": 0, "one": 1, "two": 2}
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val")])
+def test_the_commands_divide_as_the_data_say(tmp_path, parts):
+    names = {part: [f"c{number}"] for number, part in enumerate(parts)}
+    (tmp_path / "split.json").write_text(json.dumps(names))
+    train, evaluate, infer = [
+        shlex.split(line) for line in commands(tmp_path, tmp_path, None).split("\n") if " run " in line
+    ]
+    given = parts == ("train", "test")
+    assert all(("--split" in command) == given for command in (train, evaluate)) and "--split" not in infer
+    assert not given or train[train.index("--split") + 1] == str(tmp_path / "split.json")
 
 
 def test_regions_of_nnunet_become_regions_of_the_bundle(tmp_path, run_bundle):
