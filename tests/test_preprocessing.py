@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.transforms import CenterSpatialCrop
 
 from tools.project import ROOT
 
@@ -39,3 +40,13 @@ def test_a_scan_is_cropped_and_scaled_as_in_pretraining(bundle, config, section,
     assert found.shape == pretrained.shape == (1, 20, 16, 16)
     torch.testing.assert_close(found.as_tensor(), pretrained.as_tensor(), atol=1e-5, rtol=1e-5)
     assert found.mean().item() == pytest.approx(0, abs=1e-4) and found.std().item() == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("bundle", ["spark3d_pretrain", "vit_mae_pretrain", "nnformer_mae_pretrain"])
+def test_patches_reach_all_of_a_scan_that_is_little_longer_than_they_are(bundle):
+    parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles" / bundle / "configs" / "train.json"))
+    parser.update({"bundle_root": str(ROOT / "bundles" / bundle), "patch_size": [8, 8, 8]})
+    box, middle = parser.get_parsed_content("train#dataset#crop"), CenterSpatialCrop((8, 8, 8))
+    numbers = torch.arange(1, 9 * 10 * 8 + 1).view(1, 9, 10, 8)
+    seen = torch.cat([middle(box({"image": numbers}, seed)["image"]).flatten() for seed in range(60)]).unique()
+    assert torch.equal(seen, numbers.flatten())

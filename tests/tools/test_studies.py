@@ -8,7 +8,7 @@ from tests.tools.fake_bundles import knobs_of
 from tools.experiment.expand import expand
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
-from tools.experiment.units import PRETRAINING, unit_stages
+from tools.experiment.units import FINETUNING, PRETRAINING, unit_stages
 from tools.overrides import effective_config
 from tools.project import ROOT
 
@@ -74,3 +74,40 @@ def test_studies_are_three_seeds_at_least_and_titled_by_their_own_file():
         study = read_study(path)
         assert study.name == path.stem and (len(study.seeds) >= 3 or path.stem == "smallest")
         assert "title" in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in IDS if name.startswith("mask_ratio")])
+def test_what_is_pretrained_at_a_ratio_is_chosen_at_it(name):
+    units = expand(read_study(ROOT / f"studies/{name}.json"), lambda folder: folder).units.values()
+    configs = [
+        effective_config(unit.bundle, list(unit.configs), unit.knobs) for unit in units if unit.kind == PRETRAINING
+    ]
+    ratios = {(str(config["mask_ratio"]), config["val_mask_ratio"]) for config in configs}
+    assert len(ratios) > 4
+    assert all(trained == str(validated) for trained, validated in ratios if not trained.startswith("["))
+
+
+@pytest.mark.parametrize("name", ["sparsification", "pretraining_length"])
+@pytest.mark.parametrize("size", ["", "_paper"])
+def test_tables_of_the_spark3d_paper_hide_three_quarters(name, size):
+    """Both tables have the row 71.66, which is that of 75 % in Table 2b."""
+    plan = expand(read_study(ROOT / f"studies/{name}{size}.json"), lambda folder: folder)
+    for unit in plan.units.values():
+        if unit.kind == PRETRAINING:
+            assert effective_config(unit.bundle, list(unit.configs), unit.knobs)["mask_ratio"] == 0.75
+
+
+@pytest.mark.parametrize("name", [name for name in IDS if name.endswith("_paper")])
+def test_no_schedule_is_trained_twice(name):
+    seen = set()
+    for unit in expand(read_study(ROOT / f"studies/{name}.json"), lambda folder: folder).units.values():
+        config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
+        if unit.kind == FINETUNING and unit.pretrained:
+            rate = 1e-3 if isinstance(config["max_lr"], str) else config["max_lr"]  # of "$1e-3 if @pretrained else ..."
+            what = {
+                key: config[key]
+                for key in ("transfer", "pretrained_phases", "max_epochs", "seed", "fold", "num_labelled")
+            }
+            seen.add(json.dumps([unit.pretrained, rate, what]))
+    units = expand(read_study(ROOT / f"studies/{name}.json"), lambda folder: folder).units.values()
+    assert len(seen) == sum(unit.kind == FINETUNING and unit.pretrained is not None for unit in units)

@@ -140,7 +140,10 @@ def reconstruction_rows(records: list[Record]) -> Table:
         ]
         for record in records
     ]
-    note = "Mean squared error on hidden voxels of held-out scans: network, mean of the visible voxels, interpolation."
+    note = (
+        "Mean squared error on hidden voxels of held-out scans, at the share hidden in validation: network, mean of "
+        "the visible voxels, interpolation."
+    )
     columns = ["network", "scans", "variant", "seed", "steps", "network's error", "mean", "interpolation", "hours"]
     return Table("Pretraining", note, columns, rows, [])
 

@@ -62,7 +62,7 @@ class CellNormalizedTargets:
     def shown(self, prediction: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Return the prediction in intensities, by mean and deviation of each cell of the image.
 
-        So do the pictures of the papers. For hidden cells these numbers are not predicted but known from the truth: a
+        For hidden cells these numbers are not predicted but known from the truth: a
         picture says how well the pattern inside a cell is met, not its brightness and contrast.
         """
         _, mean, deviation = self._cells(image)
