@@ -6,7 +6,6 @@ pipeline by number of workers. Scans are those of a folder, or generated ones.
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from monai.bundle import ConfigParser
 from scipy.ndimage import gaussian_filter
 
 from scripts.data import RandomBox, SeededDataset, find_scans, read_scan
+from scripts.files import save_json, to_json
 from tools.cli import cli
 from tools.project import ROOT
 
@@ -81,9 +81,8 @@ def main(
         }
     if step_seconds:
         report["patches_per_second_a_step_needs"] = round(batch_size / step_seconds, 2)
-    text = json.dumps(report, indent=4) + "\n"
-    print(text)
-    Path(output).write_text(text)
+    print(to_json(report))
+    save_json(report, output)
 
 
 def crop(item: dict[str, Any] | None) -> torch.Tensor:

@@ -6,7 +6,6 @@ to the scan's grid, deciding. The default is an abdominal CT of 512 x 512 x 200 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,13 +16,11 @@ import numpy as np
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd
 
+from scripts.files import save_json, to_json
 from scripts.inferers import MirroredSlidingWindowInferer
 from scripts.transforms import InvertedLabelsd, Resampled
 from tools.cli import cli
-
-from .spark3d import peak_bytes
-
-GIB = 2**30
+from tools.memory import GIB, peak_bytes
 
 
 def main(
@@ -60,9 +57,8 @@ def main(
         "gib_before": round(before / GIB, 3),
         "peak_gib": round(peak_bytes("cpu") / GIB, 3),
     }
-    text = json.dumps(report, indent=4) + "\n"
-    print(text)
-    Path(output).write_text(text)
+    print(to_json(report))
+    save_json(report, output)
 
 
 @torch.no_grad()

@@ -21,11 +21,14 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from scripts.files import save_json
 from scripts.losses import MaskedMSELoss
 from tools.cli import cli
+from tools.memory import peak_bytes
 
+from .example import example
 from .pairs import wait
-from .spark3d import autocast, example, network, peak_bytes
+from .spark3d import autocast, network
 
 MIB = 2**20
 COLUMNS = ("execution", "ratio", "size", "batch_size", "processes")
@@ -67,7 +70,7 @@ def main(
         rows.append(setting | measured(setting, width=width, cell_size=cell_size, repeats=repeats, device=device))
         report = {"width": width, "cell_size": cell_size, "repeats": repeats, "device": device}
         report |= {"threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}
-        Path(output).write_text(json.dumps(report, indent=4) + "\n")
+        save_json(report, output)
     print(table(rows))
 
 
@@ -105,7 +108,7 @@ def one(
     if device.startswith("cuda"):
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(device)
-    image, masks = example(size, cell_size, batch_size, [ratio], device)
+    image, masks = example((size,) * 3, (cell_size,) * 3, [ratio], batch_size, device)
     mask = masks[ratio]
     net = network(width, cell_size, False).to(device)
     net.execution = execution
@@ -131,7 +134,7 @@ def one(
             "processor_seconds": round(statistics.median(processor[1:]), 3),
             "peak_memory_mib": (peak_bytes(device) - before) // MIB,
         }
-        Path(output).write_text(json.dumps(found))
+        save_json(found, output)
     if processes > 1:
         dist.destroy_process_group()
 

@@ -6,11 +6,8 @@ A GPU: `python -m benchmarks.spark3d --device cuda --size 160 --batch_size 2` (a
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,19 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from scripts.files import save_json
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
 from scripts.networks.block_sparse import Cells, encode_cells
 from scripts.networks.sparse import encode_visible
-from scripts.pretraining.masks import cell_grid, draw_mask
 from tools.cli import cli
+from tools.facts import gpu_name
+from tools.memory import peak_bytes
+from tools.render.execution_table import execution_table
 
+from .example import example
 from .pairs import against, alternate
-from .tables import execution_table
 
 RESENC_L = (32, 64, 128, 256, 320, 320)
 
@@ -67,11 +66,11 @@ def main(
     """
     setting = {"size": size, "cell_size": cell_size, "width": width, "batch_size": batch_size, "device": device}
     setting |= {"checkpointing": checkpointing}
-    image, masks = example(size, cell_size, batch_size, tuple(ratios), device)
+    image, masks = example((size,) * 3, (cell_size,) * 3, ratios, batch_size, device)
     net = network(width, cell_size, checkpointing).to(device)
     optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
     report: dict[str, Any] = setting | {
-        "machine": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "machine": gpu_name(device) or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "repeats": repeats,
@@ -92,11 +91,11 @@ def main(
         seconds = alternate(runs, repeats, device, processor_time)
         dense = seconds.pop("dense")
         report[part] = {name: against(dense, values) for name, values in seconds.items()}
-        Path(output).write_text(json.dumps(report, indent=4) + "\n")  # a long run that is stopped leaves its first half
+        save_json(report, output)  # a long run that is stopped leaves its first half
     if "memory" in parts:
         report["peak_memory_mib"] = {"dense": peak_memory("dense", ratios[0], **setting)}
         report["peak_memory_mib"] |= {str(r): peak_memory("auto", r, **setting) for r in ratios}
-    Path(output).write_text(json.dumps(report, indent=4) + "\n")
+    save_json(report, output)
     print(execution_table(report))
 
 
@@ -105,16 +104,6 @@ def network(width: float, cell_size: int, checkpointing: bool) -> Spark3D:
     torch.manual_seed(0)
     unet = ResEncUNet(1, 1, features=[max(1, round(width * f)) for f in RESENC_L], weight_init="default")
     return Spark3D(unet, cell_size=(cell_size,) * 3, checkpointing=checkpointing)
-
-
-def example(
-    size: int, cell_size: int, batch_size: int, ratios: Sequence[float], device: str
-) -> tuple[torch.Tensor, dict[float, torch.Tensor]]:
-    """Return a random image and a mask per ratio."""
-    rng = np.random.default_rng(0)
-    grid = cell_grid((size,) * 3, (cell_size,) * 3)
-    masks = {r: torch.stack([draw_mask(grid, r, rng) for _ in range(batch_size)]).to(device) for r in ratios}
-    return torch.randn(batch_size, 1, size, size, size, generator=torch.Generator().manual_seed(0)).to(device), masks
 
 
 def encoder_pass(net: Spark3D, image: torch.Tensor, mask: torch.Tensor, execution: str) -> None:
@@ -187,21 +176,11 @@ def memory(
     checkpointing: bool,
 ) -> None:
     """Print the peak of one step without optimiser, gradients included, in MiB above the loaded network."""
-    image, masks = example(size, cell_size, batch_size, [ratio], device)
+    image, masks = example((size,) * 3, (cell_size,) * 3, [ratio], batch_size, device)
     net = network(width, cell_size, checkpointing).to(device)
     start = peak_bytes(device, now=True)
     step(net, image, masks[ratio], execution, None)
     print((peak_bytes(device) - start) // 2**20)
-
-
-def peak_bytes(device: str, now: bool = False) -> int:
-    """Return the most memory that this process had so far, or what it has now."""
-    if device.startswith("cuda"):
-        return torch.cuda.memory_allocated() if now else torch.cuda.max_memory_allocated()
-    if now:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    # of this program alone; getrusage starts from what its parent held
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -7,21 +7,21 @@ in its tumour geometry (128^3) in mode "sparse" against "dense"; one process, eq
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from scripts.files import save_json
 from scripts.networks import NNFormer, NNFormerMAE, ViTMAE
-from scripts.pretraining.masks import cell_grid, draw_mask
+from scripts.pretraining.masks import visible_cells
 from tools.cli import cli
+from tools.facts import gpu_name
 
+from .example import example
 from .pairs import against, alternate
 
 Pass = Callable[[], torch.Tensor]
@@ -50,7 +50,7 @@ def main(
     report: dict[str, Any] = {
         "ratio": ratio,
         "batch_size": batch_size,
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "device": gpu_name(device) or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "repeats": repeats,
@@ -69,7 +69,7 @@ def main(
         kept = saved_bytes(masked, encoder) / saved_bytes(reference, encoder)
         report[name] = against(seconds["reference"], seconds["masked"]) | {"memory_for_backward": round(kept, 3)}
         print(name, report[name])
-    Path(output).write_text(json.dumps(report, indent=4) + "\n")
+    save_json(report, output)
 
 
 def vit_passes(
@@ -78,8 +78,8 @@ def vit_passes(
     """Return the ViT encoder and its forward pass with a share of the patches hidden, and with none."""
     torch.manual_seed(0)
     net = ViTMAE(channels, size, hidden_size=hidden_size).to(device)
-    image, mask = example(size, net.cell_size, ratio, batch_size, device, channels)
-    some, everything = net.visible_patches(mask), net.visible_patches(torch.zeros_like(mask))
+    image, masks = example(size, net.cell_size, [ratio], batch_size, device, channels)
+    some, everything = visible_cells(masks[ratio]), visible_cells(torch.zeros_like(masks[ratio]))
     return (
         net.encoder,
         partial(encoded, lambda: net.encoder(image, some)),
@@ -92,21 +92,12 @@ def nnformer_passes(ratio: float, embed_dim: int, batch_size: int, device: str) 
     torch.manual_seed(0)
     network = NNFormer.tumour(1, 1, embed_dim=embed_dim, drop_path=0.0)
     sparse, dense = (NNFormerMAE(network, mode).to(device) for mode in ("sparse", "dense"))
-    image, mask = example((128, 128, 128), sparse.cell_size, ratio, batch_size, device)
+    image, masks = example((128, 128, 128), sparse.cell_size, [ratio], batch_size, device)
     return (
         network.encoder,
-        partial(encoded, lambda: sparse.encode(image, mask)),
-        partial(encoded, lambda: dense.encode(image, mask)),
+        partial(encoded, lambda: sparse.encode(image, masks[ratio])),
+        partial(encoded, lambda: dense.encode(image, masks[ratio])),
     )
-
-
-def example(
-    size: tuple[int, ...], cell_size: tuple[int, ...], ratio: float, batch_size: int, device: str, channels: int = 1
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a random image (B, C, *size) and its mask."""
-    rng = np.random.default_rng(0)
-    mask = torch.stack([draw_mask(cell_grid(size, cell_size), ratio, rng) for _ in range(batch_size)])
-    return torch.randn(batch_size, channels, *size, device=device), mask.to(device)
 
 
 def encoded(run: Callable[[], torch.Tensor | list[torch.Tensor]]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from monai.bundle.workflows import _reject_executable_logging_config
 
 from tools.project import ROOT, bundle_names
 from tools.render.stale import differences
+from tools.zoo_check.metadata import SCHEMA
 
 BUNDLES = [ROOT / "bundles" / name for name in bundle_names(ROOT)]
 IDS_OF_TRAIN = """
@@ -72,7 +73,7 @@ def test_files_are_present_and_what_the_card_says(bundle: Path) -> None:
 
 @every_bundle
 def test_metadata_pass_the_schema_and_agree_with_themselves(bundle: Path) -> None:
-    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(ROOT / "tools/meta_schema.json"))
+    verify_metadata(meta_file=str(bundle / "configs" / "metadata.json"), filepath=str(SCHEMA))
     metadata = config(bundle, "metadata")
     assert metadata["version"] in metadata["changelog"]
     formats = metadata["network_data_format"]

@@ -48,6 +48,18 @@ def test_transformers():
         assert row in card_text(bundle) and f"| {found['memory_for_backward']:.2f} |" in card_text(bundle)
 
 
+def test_steps():
+    for command, cost in json.loads((RESULTS / "step_cost.json").read_text()).items():
+        if "seconds_per_step" in cost:
+            seconds = f"{cost['seconds_per_step']:.2f} ({cost['threads']} CPU threads, median of {cost['steps']})"
+            memory = f"{cost['peak_memory_gib']} GiB peak above start"
+        else:
+            seconds = "not measured"
+            memory = f"estimated {cost['peak_memory_gib']:.0f} GiB in float32, {cost['activations_gib']:.0f} of them "
+            memory += "activations, which mixed precision shrinks"
+        assert f"| {cost['batch_size']} | {seconds} | {memory} | `{command}` |" in card_text(cost["bundle"])
+
+
 def test_hippocampus():
     rows = json.loads((ROOT / "bundles/hippocampus_segmentation/card.json").read_text())["docs"]["performance"]["rows"]
     runs = ("scratch", "finetuned", "default", "default_mirrored", "shipped_plain", "shipped")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from .project import ROOT
 
-Knobs = dict[str, object]
+Knobs = dict[str, Any]
 
 
 def tool_command(module: str, *arguments: str) -> list[str]:

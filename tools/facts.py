@@ -14,15 +14,20 @@ from .project import ROOT
 PACKAGES = ("torch", "monai", "numpy", "nibabel", "pytorch-ignite", "dynamic-network-architectures")
 
 
+def gpu_name(device: str = "cuda") -> str | None:
+    """Name the GPU that `device` means; None for the CPU, or where there is no GPU."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") and torch.cuda.is_available() else None
+
+
 def device_name() -> str:
     """Name the device on which the bundles will run."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    return gpu_name() or f"CPU, {os.cpu_count()} cores"
 
 
 def read_environment() -> dict[str, str]:
     """Say on what this runs: versions, device, source revision."""
     return {
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "device": gpu_name() or "CPU",
         "CPU cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
         **versions(),

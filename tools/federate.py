@@ -99,7 +99,7 @@ def initial_model(parser: ConfigParser) -> dict[str, Any]:
     network = parser.get_parsed_content("initial_network")
     saver = next(n for n, handler in enumerate(parser["train#handlers"]) if "plan" in handler)
     plan = parser.get_parsed_content(f"train#handlers#{saver}#plan")
-    return {"model": network.cpu().state_dict(), "plan": plan.state_dict()}
+    return {"model": network.cpu().state_dict(), "plan": plan}
 
 
 def server(parser: ConfigParser, rounds: int, num_sites: int) -> dict[str, Any]:

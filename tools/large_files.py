@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from scripts.errors import InputError
-from scripts.files import write_atomically
+from scripts.files import save_bytes, save_text
 
 from .zoo_check.files import large_file_faults, large_files
 
@@ -30,12 +30,12 @@ def list_weights(bundle: Path, release: str, output: Path, url: str) -> None:
     entries = []
     for path in (bundle / name for name in WEIGHTS if (bundle / name).is_file()):
         content, name = path.read_bytes(), f"{release}_{path.name}"
-        _write(output / name, content)
+        save_bytes(content, output / name)
         place = {"path": path.relative_to(bundle).as_posix(), "url": f"{url.rstrip('/')}/{name}"}
         entries.append({**place, "hash_val": hashlib.sha256(content).hexdigest(), "hash_type": "sha256"})
     if not entries:
         raise InputError(f"bundle {bundle.name} has no {' or '.join(WEIGHTS)} to list: train it first")
-    _write(bundle / "large_files.yml", yaml.safe_dump({"large_files": entries}, sort_keys=False).encode())
+    save_text(yaml.safe_dump({"large_files": entries}, sort_keys=False), bundle / "large_files.yml")
 
 
 def check_weights(bundle: Path) -> None:
@@ -55,7 +55,3 @@ def check_weights(bundle: Path) -> None:
                 f"bundle {bundle.name}: {entry['path']} is listed in large_files.yml, but not here: fetch it by "
                 f"python -m monai.bundle download_large_files --bundle_path {bundle}"
             )
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda name: Path(name).write_bytes(content))

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,8 @@ from scripts.files import save_json
 from scripts.networks import on_device
 
 from .cli import cli
-from .memory import GIB, Cost, bytes_of
+from .facts import gpu_name
+from .memory import GIB, Cost, bytes_of, peak_bytes
 from .overrides import effective_config
 from .project import ROOT
 from .random_step import random_step
@@ -70,7 +69,7 @@ def main(
 
 def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
     """Run training steps on random data; see `main`."""
-    start = _memory(device)
+    start = peak_bytes(device)
     parser.update({"device": device})
     amp = parser.get_parsed_content("amp")
     network = on_device(parser.get_parsed_content("network_def"), device, amp)
@@ -87,12 +86,12 @@ def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
         loss.item()
         seconds.append(time.perf_counter() - began)
     return {
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine(),
+        "device": gpu_name(device) or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "seconds_per_step": round(statistics.median(seconds[2:]), 3),
         "steps": steps,
-        "peak_memory_gib": round((_memory(device) - start) / GIB, 2),
+        "peak_memory_gib": round((peak_bytes(device) - start) / GIB, 2),
     }
 
 
@@ -120,13 +119,6 @@ def estimated(parser: ConfigParser, memory: str) -> dict[str, Any]:
         "peak_memory_gib": round(cost.peak(batch_size) / GIB, 2),
     }
     return report | ({"largest_batch": cost.largest_batch(bytes_of(memory))} if memory else {})
-
-
-def _memory(device: str) -> int:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated()
-    # of this program alone; getrusage starts from what its parent held
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 if __name__ == "__main__":

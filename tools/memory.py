@@ -1,9 +1,11 @@
-"""How much memory a training step takes at its peak."""
+"""How much memory a training step takes at its peak, foretold and measured."""
 
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -79,6 +81,16 @@ class _ValuesMeetMeta(TorchFunctionMode):
         if any(tensor.is_meta for tensor in tensors) and not all(tensor.is_meta for tensor in tensors):
             args, kwargs = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
         return func(*args, **(kwargs or {}))
+
+
+def peak_bytes(device: str, now: bool = False) -> int:
+    """Return the most memory that this process had so far, or what it has now."""
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated() if now else torch.cuda.max_memory_allocated()
+    if now:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    # of this program alone; getrusage starts from what its parent held
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 def bytes_of(text: str | int | float) -> float:

@@ -15,7 +15,8 @@ from scripts.checkpoints.resenc_keys import State
 from scripts.errors import InputError
 from scripts.geometry import nearest_multiple
 
-from .new_bundle.intensity import Z_SCORE, Z_SCORE_NONZERO
+from .new_bundle.geometry import unit_of
+from .new_bundle.intensity import Z_SCORE, Z_SCORE_NONZERO, component
 from .nnunet_architecture import architecture
 
 CONFIGURATION = "3d_fullres"
@@ -93,10 +94,10 @@ def matching_plans(planned: dict[str, Any], weights: State, pretraining: dict[st
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
     }
-    words = pretraining.get("normalization", "")
-    if words.startswith("z-score"):
+    scaling = component(pretraining.get("normalization", "")) or {}
+    if scaling.get("_target_") == "NormalizeIntensityd":
         configuration["normalization_schemes"] = ["ZScoreNormalization"] * num_channels(planned)
-        configuration["use_mask_for_norm"] = ["non-zero voxels" in words] * num_channels(planned)
+        configuration["use_mask_for_norm"] = [scaling.get("nonzero", False)] * num_channels(planned)
     plans |= {"plans_name": name, "transpose_forward": UNTURNED, "transpose_backward": UNTURNED}
     for key in ("original_median_spacing_after_transp", "original_median_shape_after_transp"):
         if key in plans:
@@ -108,7 +109,7 @@ def matching_plans(planned: dict[str, Any], weights: State, pretraining: dict[st
 
 def fitting_patch(pretrained: list[int], image: list[float], strides: list[list[int]]) -> list[int]:
     """Return the pretraining's patch, shortened to what covers an image, in whole voxels of the bottleneck."""
-    unit = [math.prod(stride) for stride in zip(*strides, strict=True)]
+    unit = unit_of(strides)
     cover = [max(MIN_BOTTLENECK, math.ceil(n / u)) * u for n, u in zip(image, unit, strict=True)]
     patch = nearest_multiple(pretrained, unit)
     return [min(length, covering) for length, covering in zip(patch, cover, strict=True)]

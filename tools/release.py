@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError, check_flags
+from scripts.files import save_bytes, save_json, save_text
 
 from .catalogue import write_catalogue
 from .cli import cli
 from .large_files import WEIGHTS, check_weights, list_weights
 from .project import ROOT, bundle_names
-from .render.files import to_json, write
 from .render.stale import differences
 from .zoo_check.metadata import metadata_faults
 
@@ -126,12 +126,12 @@ def main(
     for release, name in releases.items():
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()
-        write(output / f"{release}.zip", archive)
+        save_bytes(archive, output / f"{release}.zip")
         info[release] = {"checksum": checksum, "source": f"{url.rstrip('/')}/{release}.zip" if url else ""}
         print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
-    write(info_file, to_json(dict(sorted(info.items()))).encode())
+    save_json(dict(sorted(info.items())), info_file)
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
-    write(output / "SHA256SUMS", "".join(sums).encode())
+    save_text("".join(sums), output / "SHA256SUMS")
     write_catalogue(output)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
 import tempfile
@@ -63,6 +64,22 @@ def check_free(path: str | Path) -> None:
     """
     if Path(path).exists():
         raise InputError(f"{path} exists: remove it or write to another file")
+
+
+def first_free(start: str | Path, end: str = "") -> Path:
+    """Return the first of `<start>1<end>`, `<start>2<end>`, ... that does not exist."""
+    paths = (Path(f"{start}{number}{end}") for number in itertools.count(1))
+    return next(path for path in paths if not path.exists())
+
+
+def absolute(path: str | Path, base: str | Path = "") -> Path:
+    """Return a path as an absolute one, not following links, so that cases are named as the user sees them.
+
+    Args:
+        path: may start with `~`, for the home folder.
+        base: folder from which a relative path starts; the current one where it is not given.
+    """
+    return Path(os.path.abspath(base / Path(path).expanduser()))
 
 
 @contextlib.contextmanager
@@ -126,10 +143,41 @@ def save_nifti(volume: np.ndarray, affine: np.ndarray, path: str | Path) -> None
     write_atomically(path, lambda name: nib.save(nib.Nifti1Image(volume, affine), name))
 
 
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that a user may have written.
+
+    Raises:
+        InputError: the file does not hold JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}): correct it") from error
+
+
+def read_json_or_none(path: Path) -> Any:
+    """Return the content of a JSON file that a program here wrote, None where it is not there (yet)."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def to_json(content: Any) -> str:
+    """Return indented JSON as MONAI's `ConfigParser.export_config_file(indent=4)` writes it, with a final newline."""
+    return json.dumps(content, indent=4) + "\n"
+
+
 def save_json(content: Any, path: str | Path) -> None:
     """Save as indented JSON."""
-    text = json.dumps(content, indent=4) + "\n"
-    write_atomically(path, lambda name: Path(name).write_text(text))
+    save_text(to_json(content), path)
+
+
+def save_text(text: str, path: str | Path) -> None:
+    """Save text as UTF-8, whatever the machine's own encoding."""
+    save_bytes(text.encode(), path)
+
+
+def save_bytes(content: bytes, path: str | Path) -> None:
+    """Save bytes as they are."""
+    write_atomically(path, lambda name: Path(name).write_bytes(content))
 
 
 def save_csv(rows: Sequence[dict[str, Any]], path: str | Path, columns: Sequence[str] | None = None) -> None:
@@ -139,7 +187,4 @@ def save_csv(rows: Sequence[dict[str, Any]], path: str | Path, columns: Sequence
     writer.writeheader()
     writer.writerows(rows)
     # file names of other encodings are written back as they were
-    write_atomically(
-        path,
-        lambda name: Path(name).write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline=""),
-    )
+    save_bytes(text.getvalue().encode(errors="surrogateescape"), path)

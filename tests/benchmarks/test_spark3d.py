@@ -20,8 +20,10 @@ def test_ratios_are_those_of_the_rounds():
 
 @pytest.mark.slow
 def test_a_small_run_writes_all_it_measured(tmp_path, capsys):
-    main(str(tmp_path / "found.json"), size=64, width=1 / 16, ratios=(0.75,), repeats=1)
+    main(str(tmp_path / "found.json"), size=64, width=1 / 16, ratios=(0.75,), repeats=1, peers=True)
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["encoder"]["0.75"]["seconds"] > 0 and found["step"]["0.75"]["times_faster"] > 0
+    assert list(found["step"]) == ["0.75", "plain ResEnc U-Net", "MONAI MaskedAutoEncoderViT"]
     assert 0 < found["peak_memory_mib"]["0.75"] < found["peak_memory_mib"]["dense"]
-    assert "| peak memory | 75% |" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "| peak memory | 75% |" in table and "| step | MONAI MaskedAutoEncoderViT |" in table

@@ -58,5 +58,5 @@ def test_only_a_network_with_quirks_takes_official_weights(tmp_path):
     with pytest.raises(InputError, match="does not fit"):
         load_official(NNFormer(1, 4, **SMALL), tmp_path / "official.pt")
     (tmp_path / "text.pt").write_text("no weights")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not a readable checkpoint"):
         load_official(NNFormer(1, 3, **SMALL), tmp_path / "text.pt")

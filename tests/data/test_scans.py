@@ -33,6 +33,12 @@ def test_labels_of_nested_datasets_are_no_scans(tmp_path):
     assert [scan["image"] for scan in find_scans(tmp_path)] == [str(tmp_path / "Task01" / "imagesTr" / "a.nii.gz")]
 
 
+def test_folders_named_as_labels_hold_no_scans(tmp_path):
+    """As in BTCV's release: `img/img0001.nii.gz`, `label/label0001.nii.gz`."""
+    _touch(tmp_path, "img/img0001.nii.gz", "label/label0001.nii.gz", "mask/a.nii", "segmentation/a.nii")
+    assert [scan["case"] for scan in find_scans(tmp_path)] == ["img0001"]
+
+
 def test_files_named_as_labels_are_no_scans(tmp_path, caplog):
     names = (
         "c0/flair.nii",

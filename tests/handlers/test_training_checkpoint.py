@@ -4,7 +4,6 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from scripts.checkpoints import Plan
 from scripts.errors import InputError
 from scripts.handlers import TrainingCheckpoint
 
@@ -32,7 +31,7 @@ class Run:
                 self.evaluator.state.best_metric, self.evaluator.state.best_metric_epoch = 0.5, engine.state.epoch
 
         self.engine.add_event_handler(Events.EPOCH_COMPLETED, step)
-        options = {"plan": Plan(patch_size=[8, 8, 8]), "settings": {"seed": seed}, **options}
+        options = {"plan": {"patch_size": [8, 8, 8]}, "settings": {"seed": seed}, **options}
         TrainingCheckpoint(str(folder), self.network, optimizer, self.evaluator, **options).attach(self.engine)
 
     def __call__(self, rank=0):

@@ -82,13 +82,16 @@ def test_large_logits_are_half_as_large(network):
 
 
 @torch.no_grad()
-def test_where_memory_does_not_suffice_fewer_windows_go_at_once(network):
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError(), RuntimeError("GET was unable to find an engine to execute this computation")]
+)
+def test_where_memory_does_not_suffice_fewer_windows_go_at_once(network, error):
     image, sizes = torch.randn(1, 1, 16, 16, 16), []
 
     def small(windows):
         sizes.append(len(windows))
         if len(windows) > 2:
-            raise torch.OutOfMemoryError
+            raise error
         return network(windows)
 
     options = {"roi_size": (8, 8, 8), "overlap": 0.5, "mode": "gaussian"}
@@ -97,10 +100,34 @@ def test_where_memory_does_not_suffice_fewer_windows_go_at_once(network):
     assert sizes[:3] == [9, 4, 2] and set(sizes[3:]) <= {1, 2}
 
     def none(windows):
-        raise torch.OutOfMemoryError
+        raise error
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(type(error)):
         MirroredSlidingWindowInferer(**options)(image, none)
+
+
+@torch.no_grad()
+def test_other_errors_are_not_taken_for_a_lack_of_memory(network):
+    def broken(windows):
+        raise RuntimeError("of another kind")
+
+    with pytest.raises(RuntimeError, match="of another kind"):
+        MirroredSlidingWindowInferer(roi_size=(8, 8, 8), sw_batch_size=4)(torch.randn(1, 1, 16, 16, 16), broken)
+
+
+@torch.no_grad()
+def test_logits_that_do_not_fit_are_kept_on_the_cpu(network, monkeypatch, caplog):
+    image, zeros = torch.randn(1, 1, 12, 8, 8), torch.zeros
+    inferer = MirroredSlidingWindowInferer(roi_size=(8, 8, 8))
+    expected = inferer(image, network)
+
+    def full(*args, **options):
+        if "dtype" in options and "device" in options:
+            raise torch.OutOfMemoryError
+        return zeros(*args, **options)
+
+    monkeypatch.setattr(torch, "zeros", full)
+    assert torch.equal(inferer(image, network), expected) and "kept on the CPU" in caplog.text
 
 
 @torch.no_grad()

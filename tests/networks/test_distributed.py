@@ -22,8 +22,7 @@ SIZE = (8, 8, 8)
 NETWORKS = {
     "mae": lambda: ViTMAE(1, SIZE, 12, 1, 2, checkpointing=True, **OPTIONS),
     "unetr": lambda: UNETR(1, 3, SIZE, feature_size=2, drop_path=0.0, **OPTIONS),
-    "token": lambda: ViTClassifier(1, 5, SIZE, "token", drop_path=0.0, **OPTIONS),
-    "mean": lambda: ViTClassifier(1, 5, SIZE, "mean", drop_path=0.0, **OPTIONS),
+    "classifier": lambda: ViTClassifier(1, 5, SIZE, drop_path=0.0, **OPTIONS),
     "spark3d_mae": lambda: Spark3D(ResEncUNet(1, 1, (4, 6, 8), (1, 2, 1), (1, 2, 2), weight_init="default")),
     "spark3d_lean_mae": lambda: Spark3D(ResEncUNet(1, 1, (4, 6, 8), (1, 1, 1), (1, 2, 2)), decoder="lean"),
     "nnformer": lambda: nnformer(),

@@ -36,7 +36,7 @@ def batch(dtype=torch.float64):
 def test_everything_visible_in_one_unit_is_the_dense_encoder():
     net, (image, _) = small(cell_size=SIZE), batch()
     expected = net.encoder(image)
-    for found, want in zip(net.encode(image), expected, strict=True):
+    for found, want in zip(net.encode(image, torch.zeros(2, 1, 1, 1, 1, dtype=torch.bool)), expected, strict=True):
         assert (found - want).abs().max() < 1e-12
 
 
@@ -279,7 +279,7 @@ def test_cost_of_the_encoder_falls_with_what_is_hidden():
         (lambda: small().check_patch((32, 32, 40)), "nearest size"),
         (lambda: small(cell_size=(32, 32, 48)).check_patch(SIZE), "cells"),
         (lambda: small()(batch()[0], torch.ones(2, 1, 2, 2, 1, dtype=torch.bool)), "the mask has"),
-        (lambda: small().encode(batch()[0], torch.ones(2, 1, 2, 2, 2, dtype=torch.bool)), "at least one"),
+        (lambda: small().encode(batch()[0], torch.ones(2, 1, 2, 2, 2, dtype=torch.bool)), "at least one cell"),
         (lambda: small()(batch()[0], (torch.arange(16) > 2).view(2, 1, 2, 2, 2)), "equally many"),
     ],
 )

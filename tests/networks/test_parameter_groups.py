@@ -3,8 +3,9 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from scripts.errors import InputError
-from scripts.networks import UNETR, ResEncUNet, Spark3D, ViTClassifier, ViTMAE, parameter_groups
+from scripts.networks import UNETR, NNFormer, NNFormerMAE, ResEncUNet, Spark3D, ViTClassifier, ViTMAE, parameter_groups
 
+WINDOWS = {"embed_dim": 12, "num_heads": (1, 2, 3, 6), "windows": (2, 2, 4, 2), "stem_strides": (2, 1)}
 CONV = {"features": (4, 6, 8), "num_blocks": (1, 2, 1), "strides": (1, 2, 2)}
 TOKENS = {"patch_size": 4, "hidden_size": 12, "depth": 12, "num_heads": 2}
 
@@ -12,8 +13,9 @@ NETWORKS = {
     "resenc": lambda: ResEncUNet(1, 3, **CONV),
     "spark3d": lambda: Spark3D(ResEncUNet(1, 1, **CONV)),
     "mae": lambda: ViTMAE(1, (8, 8, 8), 12, 1, 2, **TOKENS),
+    "nnformer_mae": lambda: NNFormerMAE(NNFormer(1, 3, **WINDOWS), decoder_dim=24, decoder_depth=1, decoder_heads=2),
     "unetr": lambda: UNETR(1, 3, (8, 8, 8), feature_size=2, **TOKENS),
-    "classifier": lambda: ViTClassifier(3, 5, (8, 8), "mean", **TOKENS),
+    "classifier": lambda: ViTClassifier(3, 5, (8, 8), **TOKENS),
 }
 
 
@@ -78,7 +80,7 @@ def test_stages_of_a_unet_are_its_layers():
 def test_what_is_spared_weight_decay(network):
     for name, group in groups_by_parameter(network, weight_decay_1d=False).items():
         spared = dict(network.named_parameters())[name].dim() == 1 or any(
-            word in name for word in ("class_token", "mask_token", "position_embedding")
+            word in name for word in ("class_token", "mask_token", "position_embedding", "bias_table")
         )
         assert group.get("weight_decay") == (0.0 if spared else None), name
 

@@ -71,7 +71,7 @@ def test_every_trained_parameter_gets_a_gradient(hidden):
 
 def test_masks_of_unequal_number_or_another_grid_are_refused():
     net = small()
-    with pytest.raises(InputError, match="between 7 and 8 patches visible"):
+    with pytest.raises(InputError, match="between 7 and 8 cells"):
         net(*batch(hidden=(4, 5)))
     with pytest.raises(InputError, match=r"\[2, 2, 2\] cells, .* \[2, 2, 3\]"):
         net(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool))

@@ -5,7 +5,15 @@ from torch.nn import functional as F
 
 from scripts.errors import InputError
 from scripts.pretraining import DrawMasks, FixedMasks
-from scripts.pretraining.masks import cell_grid, draw_mask, draw_mask_ratio, expand_mask, num_hidden
+from scripts.pretraining.masks import (
+    cell_grid,
+    checked_mask,
+    draw_mask,
+    draw_mask_ratio,
+    expand_mask,
+    num_hidden,
+    visible_cells,
+)
 
 
 def draws(step, positions, size=(16, 16, 16)):
@@ -82,3 +90,19 @@ def test_cells_that_do_not_tile_the_patch_are_refused_with_a_size_that_fits():
         cell_grid((20, 30, 32), (16, 16, 16))
     with pytest.raises(InputError, match="nothing to mask"):
         draw_mask((1, 1, 1), 0.5, np.random.default_rng(0))
+
+
+def test_a_mask_has_the_cells_of_its_image():
+    image = torch.zeros(2, 1, 8, 12, 4)
+    assert torch.equal(checked_mask(None, image, (4, 4, 4)), torch.zeros(2, 1, 2, 3, 1, dtype=torch.bool))
+    mask = torch.ones(2, 1, 2, 3, 1, dtype=torch.bool)
+    assert checked_mask(mask, image, (4, 4, 4)) is mask
+    with pytest.raises(InputError, match=r"\[2, 3, 1\] cells, .* \[4, 3, 1\]"):
+        checked_mask(mask, image, (2, 4, 4))
+
+
+def test_visible_cells_are_counted_in_the_grids_order():
+    mask = torch.ones(2, 1, 2, 2, 2, dtype=torch.bool)
+    mask[0, 0, 0, 1, 0] = mask[0, 0, 1, 1, 1] = mask[1, 0, 0, 0, 0] = mask[1, 0, 1, 0, 1] = False
+    assert visible_cells(mask).tolist() == [[2, 7], [0, 5]]
+    assert visible_cells(torch.ones_like(mask)).shape == (2, 0)

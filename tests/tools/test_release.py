@@ -14,7 +14,7 @@ from monai.bundle import verify_metadata
 
 from scripts.errors import InputError
 from tools import release
-from tools.project import ROOT
+from tools.zoo_check.metadata import SCHEMA
 
 TENSOR = {
     "type": "image",
@@ -42,7 +42,6 @@ METADATA: dict[str, Any] = {
     "copyright": "the authors",
     "network_data_format": {"inputs": {"image": TENSOR}, "outputs": {"pred": TENSOR | {"value_range": [0, 1]}}},
 }
-SCHEMA = ROOT / "tools" / "meta_schema.json"
 
 
 @pytest.fixture
@@ -69,8 +68,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (bundle / path).parent.mkdir(parents=True, exist_ok=True)
         (bundle / path).write_text(content)
     (bundle / "scripts").symlink_to("../scripts")
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "meta_schema.json").write_text(SCHEMA.read_text())
     monkeypatch.setattr(release, "differences", lambda *_: {})
     monkeypatch.setattr(release, "write_catalogue", lambda *_: None)  # which whole cards are for, see test_download
     return tmp_path

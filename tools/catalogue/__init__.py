@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from scripts.files import write_atomically
+from scripts.files import save_text
 
 from ..pages import page_templates
 from ..project import ROOT
@@ -37,7 +37,7 @@ def write_catalogue(folder: Path) -> None:
     """
     releases = [describe(path) for path in sorted(folder.glob("*.zip"))]
     html = page_templates(TEMPLATES).get_template("catalogue.html.j2").render(releases=releases)
-    write_atomically(folder / "index.html", lambda name: Path(name).write_text(html, encoding="utf-8"))
+    save_text(html, folder / "index.html")
 
 
 def describe(path: Path) -> dict[str, Any]:

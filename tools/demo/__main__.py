@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
-from scripts.files import save_json
+from scripts.files import first_free, read_json_or_none, save_json
 
 from ..cli import cli
-from ..commands import command_line, shown
+from ..commands import Knobs, command_line, shown
 from ..facts import device_name
 from ..logs import last_lines
 from .settings import PRETRAINS_ON_DATA, ROOT, Settings, make_settings
@@ -106,10 +106,7 @@ def claim(out: Path, settings: Settings, fresh: bool) -> Path | None:
     if out.exists() and not former.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{shown(out)} exists and holds no demo: name another --output_dir (make demo OUTPUT=...)")
     if former.exists() and fresh:
-        number = 1
-        while out.with_name(f"{out.name}_{number}").exists():
-            number += 1
-        aside = out.with_name(f"{out.name}_{number}")
+        aside = first_free(f"{out}_")
         os.replace(out, aside)
     elif former.exists():
         before = json.loads(former.read_text())
@@ -187,8 +184,7 @@ def run_step(step: Step, out: Path, settings: Settings, heading: str, run: Runne
 
 def read_stamp(out: Path, step: Step, settings: Settings) -> dict[str, Any] | None:
     """Return the stamp of a step that finished under these settings, or None."""
-    path = out / "steps" / f"{step.name}.json"
-    stamp: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    stamp: dict[str, Any] | None = read_json_or_none(out / "steps" / f"{step.name}.json")
     return stamp if stamp and stamp["settings"] == settings.fingerprint() else None
 
 
@@ -218,7 +214,7 @@ def run_logged(command: list[str], log: Path) -> int:
             process.wait()
 
 
-def _epochs(knobs: dict[str, object]) -> str:
+def _epochs(knobs: Knobs) -> str:
     return f"{knobs['max_epochs']} epochs of {knobs['steps_per_epoch']} steps, batch {knobs['batch_size']}"
 
 

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..curves import Curve
+from ..pages import INK, dress
 
 PLANES = ("sagittal", "coronal", "axial")
 ARM_COLOURS = {"fine-tuned": "#0f766e", "from scratch": "#c2571a"}
 CLASS_COLOURS = ("#ffb000", "#38d3f5", "#ff5fa2", "#8dff6a", "#c9a0ff", "#ff7a4d")
 HIDDEN_COLOUR = "#3b6ea5"
-INK = "#1f2937"
 
 Volume = NDArray[np.float32]
 
@@ -73,9 +73,6 @@ def segmentation_curves(arms: Mapping[str, Mapping[str, Curve]]) -> Figure:
     _dress(left, "training loss", "step", "loss")
     _dress(right, "validation cases", "epoch", "mean Dice")
     right.set_ylim(0, 1)
-    for axes in (left, right):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -171,12 +168,7 @@ def _plot_loss(axes: Axes, curve: Curve, colour: str, label: str) -> None:
 
 
 def _dress(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, fontsize=10, color=INK, loc="left")
-    axes.set_xlabel(x, fontsize=8, color=INK)
-    axes.set_ylabel(y, fontsize=8, color=INK)
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    dress(axes, title, x, y)
     if not axes.lines:
         axes.text(0.5, 0.5, "not logged", ha="center", va="center", transform=axes.transAxes, color=INK)
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from scripts.data.scans import case_names
 from scripts.errors import InputError
-from scripts.files import write_atomically
+from scripts.files import read_json_or_none, save_text
 
 from ..cli import cli
 from ..commands import shown
@@ -22,7 +22,7 @@ from ..held_out import evaluated_cases
 from ..pages import page_templates, save_figure
 from . import figures
 from .commands import commands_run, commands_to_go_on
-from .results import read_json, read_steps, read_volume
+from .results import read_steps, read_volume
 from .settings import PRETRAINS_ON_DATA, Settings, segmentation_cases, segmentation_config
 from .steps import data_folders
 from .tables import compare_arms, reconstruction_words, segmentation_rows, segmentation_summary
@@ -40,11 +40,11 @@ def report(output_dir: str = "demo") -> None:
         InputError: if the folder holds no demo.
     """
     out = Path(str(output_dir)).resolve()
-    settings = read_json(out / "demo.json")
+    settings = read_json_or_none(out / "demo.json")
     if settings is None:
         raise InputError(f"{output_dir} holds no demo (no demo.json): name the --output_dir of a python -m tools.demo")
     html = render(out, Settings(**settings))
-    write_atomically(out / "report.html", lambda name: Path(name).write_text(html, encoding="utf-8"))
+    save_text(html, out / "report.html")
 
 
 def render(out: Path, settings: Settings) -> str:
@@ -58,8 +58,8 @@ def render(out: Path, settings: Settings) -> str:
         A page without any reference to another file or address.
     """
     data, unlabelled = data_folders(settings, out)
-    pretrain = read_json(out / "pretrain_evaluation" / "reconstruction.json")
-    arms = {arm: read_json(out / f"{arm}_evaluation" / "metrics.json") for arm in ("finetuned", "scratch")}
+    pretrain = read_json_or_none(out / "pretrain_evaluation" / "reconstruction.json")
+    arms = {arm: read_json_or_none(out / f"{arm}_evaluation" / "metrics.json") for arm in ("finetuned", "scratch")}
     steps = read_steps(out)
     return (
         page_templates(TEMPLATES)

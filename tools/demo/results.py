@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 from scripts.data.reading import read_scan
 
 
-def read_json(path: Path) -> Any:
-    """Return a JSON file's content, or None if it is not there."""
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def read_volume(image: str | list[str]) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
     """Read the first channel of a scan with its axes to the right, to the front and upwards.
 

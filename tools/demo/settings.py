@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from scripts.errors import InputError
 
 from ..commands import Knobs
 from ..memory import Cost, bytes_of
+from ..overrides import digest
 from ..project import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
@@ -88,7 +88,7 @@ class Settings:
 
     def fingerprint(self) -> str:
         """Return a hash that two settings share if and only if they are equal."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return digest(dataclasses.asdict(self))
 
 
 def make_settings(
@@ -131,7 +131,7 @@ def make_settings(
         minutes=table.minutes * factor,
         pretrain=pretrain,
         segment=segment,
-        warm_up_steps=round(table.warm_up * int(str(segment["max_epochs"])) * int(str(segment["steps_per_epoch"]))),
+        warm_up_steps=round(table.warm_up * segment["max_epochs"] * segment["steps_per_epoch"]),
     )
 
 
@@ -161,7 +161,7 @@ def _fitted(knobs: Knobs, bundle: str, configs: Sequence[str], memory: str) -> K
     """Lower the batch to what a training step has memory for."""
     folder = ROOT / "bundles" / bundle / "configs"
     cost = Cost(ConfigParser(ConfigParser.load_config_files([folder / f"{name}.json" for name in configs])))
-    batch = min(int(str(knobs["batch_size"])), cost.largest_batch(bytes_of(memory)))
+    batch = min(knobs["batch_size"], cost.largest_batch(bytes_of(memory)))
     if not batch:
         raise InputError(f"memory {memory} is too small: a step of {bundle} takes {cost.peak(1) / 1e9:.2g} GB")
     return knobs | {"batch_size": batch}
@@ -169,5 +169,5 @@ def _fitted(knobs: Knobs, bundle: str, configs: Sequence[str], memory: str) -> K
 
 def _scaled(knobs: Knobs, factor: float) -> Knobs:
     """Scale the epochs to a whole number of validation intervals, at least one."""
-    epochs, interval = float(str(knobs["max_epochs"])), int(str(knobs["val_interval"]))
+    epochs, interval = knobs["max_epochs"], knobs["val_interval"]
     return knobs | {"max_epochs": interval * max(1, math.floor(epochs * factor / interval + 0.5))}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..report.records import case_scores
+
 METRICS = ("dsc", "nsd", "hd95_mm")
 
 Metrics = dict[str, Any]
@@ -70,7 +72,7 @@ def compare_arms(finetuned: Metrics, scratch: Metrics) -> str:
     """Say which arm has the higher mean Dice, by how much, in how many cases, and how little that proves."""
     ours, theirs = (metrics["summary"]["mean"]["dsc"]["mean"] for metrics in (finetuned, scratch))
     gain = ours - theirs
-    per_case = [_case_means(metrics) for metrics in (finetuned, scratch)]
+    per_case = [case_scores(metrics, "dsc") for metrics in (finetuned, scratch)]
     higher = sum(dice > per_case[1][case] for case, dice in per_case[0].items())
     n = len(per_case[0])
     if abs(gain) < 0.0005:
@@ -84,15 +86,6 @@ def compare_arms(finetuned: Metrics, scratch: Metrics) -> str:
         "training this short, prove little: the difference may well be chance. That takes more cases, several seeds "
         "and full training."
     )
-
-
-def _case_means(metrics: Metrics) -> dict[str, float]:
-    """Return the mean Dice over classes of each case."""
-    values: dict[str, list[float]] = {}
-    for row in metrics["cases"]:
-        if row["dsc"] is not None:
-            values.setdefault(row["case"], []).append(row["dsc"])
-    return {case: sum(dice) / len(dice) for case, dice in values.items()}
 
 
 def _relation(error: float, other: float) -> str:

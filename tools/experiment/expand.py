@@ -13,7 +13,7 @@ from ..commands import Knobs
 from ..overrides import digest, effective_config
 from .data import scans_of
 from .study import SELF, Study, sources_of
-from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened
+from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened, unit_steps
 
 SMALL_CROPS: Knobs = {"min_fov_mm": 0, "min_file_kb": 0}  # training images are wanted whatever their size
 DIVISION = ("test_fraction", "split_seed", "num_folds", "patient_pattern", "split")
@@ -111,7 +111,7 @@ def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: di
     match = initialisation.get("match")
     if match is None:
         return plan.add(replace(unit, pretrained=plan.add(pretraining)))
-    steps, spent = _steps(unit), _steps(pretraining)
+    steps, spent = unit_steps(unit), unit_steps(pretraining)
     if match == "steps":
         longer = knobs | {"max_epochs": lengthened(unit, steps, spent)}
         return plan.add(_unit(FINETUNING, bundle, configs, longer, unit.dataset, unit.data))
@@ -165,11 +165,3 @@ def _cost(unit: Unit) -> Unit:
 def _unit(kind: str, bundle: str, configs: list[str], knobs: Knobs, dataset: str, data: str) -> Unit:
     config = digest(effective_config(bundle, configs, knobs))
     return Unit("", kind, bundle, tuple(configs), knobs, dataset, config, data)
-
-
-def _steps(unit: Unit) -> int:
-    config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
-    epochs, steps = config["max_epochs"], config["steps_per_epoch"]
-    if not isinstance(epochs, int) or not isinstance(steps, int):
-        raise InputError(f"{unit.bundle}: max_epochs {epochs} x steps_per_epoch {steps}: give numbers, to match them")
-    return epochs * steps

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..commands import shown
 
 DATA, OUTPUT = "DATA", "OUTPUT"
+STUDY = "study.json"  # beside its records
 
 
 @dataclass(frozen=True)

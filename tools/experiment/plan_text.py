@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from scripts.files import read_json_or_none
+
 from ..commands import shown
 from ..facts import device_name
 from ..logs import last_lines
-from ..overrides import effective_config
 from .expand import Plan, Run
 from .places import Places
 from .study import Study
-from .units import COST, PRETRAINING, Unit
-from .work import FAILED, read_json
+from .units import PRETRAINING, Unit, unit_steps
+from .work import FAILED
 
 
 def describe(study: Study, plan: Plan, chosen: Sequence[Run], units: Mapping[str, Unit], jobs: int, out: Places) -> str:
@@ -28,7 +29,7 @@ def describe(study: Study, plan: Plan, chosen: Sequence[Run], units: Mapping[str
         out: where.
     """
     kinds = Counter(unit.kind for unit in units.values())
-    steps = sum(_steps(unit) for unit in units.values())
+    steps = sum(unit_steps(unit) for unit in units.values())
     longer = any(unit.match for unit in units.values())
     lines = [
         f"study       {study.title}",
@@ -47,7 +48,7 @@ def describe_end(ended: Mapping[str, str], chosen: Sequence[Run], recorded: int,
     lines = [f"{recorded} of {len(chosen)} runs are recorded"]
     for name in (name for name, state in ended.items() if state == FAILED):
         folder = out.training(name)
-        failure = read_json(folder / "failure.json") or {}
+        failure = read_json_or_none(folder / "failure.json") or {}
         lines.append(
             f"error: {name} failed at its {failure['stage']}, exit code {failure['exit_code']}; its last lines"
         )
@@ -69,10 +70,3 @@ def _axes(runs: Sequence[Run]) -> str:
     names = ("dataset", "network", "initialisation", "variant", "budget", "seed")
     counts = [(name, len({run.labels[name] for run in runs})) for name in names]
     return ", ".join(f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts)
-
-
-def _steps(unit: Unit) -> int:
-    if unit.kind == COST:
-        return 0
-    config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
-    return int(config["max_epochs"]) * int(config["steps_per_epoch"])

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from scripts.files import save_json, write_atomically
+from scripts.files import first_free, read_json_or_none, save_json, write_atomically
 
 from .expand import Plan, Run
-from .places import Places
+from .places import STUDY, Places
 from .study import Study, sources_of
 from .units import PRETRAINING
-from .work import read_json, read_result
-
-STUDY = "study.json"
+from .work import read_result
 
 
 def write_study(study: Study, places: Places) -> None:
@@ -30,15 +27,14 @@ def set_aside(study: Study, plan: Plan, places: Places) -> None:
     for run in plan.runs:
         path = folder / f"{run.name}.json"
         if path.exists() and not is_recorded(study, run, places):
-            names = (folder / "former" / f"{run.name}-{number}.json" for number in itertools.count(1))
-            target = next(name for name in names if not name.exists())
+            target = first_free(folder / "former" / f"{run.name}-", ".json")
             target.parent.mkdir(exist_ok=True)
             path.rename(target)
 
 
 def is_recorded(study: Study, run: Run, places: Places) -> bool:
     """Tell whether a run has the record of this very training, made here or copied from another machine."""
-    record = read_json(places.records(study.name) / f"{run.name}.json")
+    record = read_json_or_none(places.records(study.name) / f"{run.name}.json")
     return record is not None and record["id"] == run.unit
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from scripts.errors import InputError
+
 from ..commands import Knobs, bundle_command, tool_command
 from ..held_out import list_held_out
 from ..overrides import effective_config
@@ -129,6 +131,21 @@ def matched_epochs(unit: Unit, results: Mapping[str, dict[str, Any]]) -> int:
     else:
         added = match.steps * computing_seconds(spent) / computing_seconds(own)
     return lengthened(unit, match.steps, added)
+
+
+def unit_steps(unit: Unit) -> int:
+    """Return the steps of a training by its own knobs, before it is lengthened; none of the counting of a cost.
+
+    Raises:
+        InputError: if they are no whole numbers, such as expressions that only the run resolves.
+    """
+    if unit.kind == COST:
+        return 0
+    config = effective_config(unit.bundle, list(unit.configs), unit.knobs)
+    epochs, steps = config["max_epochs"], config["steps_per_epoch"]
+    if not isinstance(epochs, int) or not isinstance(steps, int):
+        raise InputError(f"{unit.bundle}: max_epochs {epochs} x steps_per_epoch {steps}: give whole numbers")
+    return epochs * steps
 
 
 def lengthened(unit: Unit, steps: int, added: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.files import save_json
+from scripts.files import read_json_or_none, save_json
 
 from ..commands import Knobs
 from .child import Runner, claimed
@@ -93,14 +92,9 @@ def _run_stage(
 
 def read_timing(folder: Path) -> dict[str, Any]:
     """Return the time a unit's stages took so far, with interrupted attempts."""
-    return read_json(folder / TIMING) or {}
+    return read_json_or_none(folder / TIMING) or {}
 
 
 def read_result(places: Places, name: str) -> dict[str, Any] | None:
     """Return a unit's result, or None where it is not finished."""
-    return read_json(places.training(name) / RESULT)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return a JSON file's content, or None if it is not there."""
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json_or_none(places.training(name) / RESULT)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from scripts.data.reading import as_list
-from scripts.data.scans import read_json
 from scripts.data.split_lists import PARTS
 from scripts.errors import InputError, check_flags
-from scripts.files import save_csv, save_json
+from scripts.files import absolute, read_json, save_csv, save_json
 
 from ..cli import cli
 from ..commands import bundle_command, command_line
@@ -56,7 +54,7 @@ def main(
     check_flags(leave_out=leave_out)
     names = [str(channel) for channel in ([channels] if isinstance(channels, str) else channels or [])]
     available = bytes_of(memory)
-    bundle = place_of(name, Path(os.path.abspath(Path(target).expanduser())))
+    bundle = place_of(name, absolute(target))
     start = read_plan(pretrained) if pretrained else None
     source = find_source(data, names or None)
     if names and source.channels and len(names) != len(source.channels):

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import SUFFIXES, read_json
+from scripts.data.scans import stem
+from scripts.files import read_json
 
 from .faults import EVERY_CASE, Fault
 from .fingerprint import HOUNSFIELD_MIN
@@ -117,8 +118,7 @@ def _named(entry: Any) -> str:
 
 
 def _case(path: Path) -> str:
-    suffix = max((s for s in SUFFIXES if path.name.endswith(s)), key=len, default="")
-    return re.sub(r"_\d{4}$", "", path.name.removesuffix(suffix))
+    return re.sub(r"_\d{4}$", "", stem(path.name))
 
 
 def _short(values: list[int]) -> str:

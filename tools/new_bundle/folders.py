@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.data.dataset_json import listed_cases, read_dataset_json, stated_channels
+from scripts.data.dataset_json import listed_cases, read_dataset_json, stated_channels, stated_labels
 from scripts.data.scans import SUFFIXES
 from scripts.data.walk import folders_below
 from scripts.errors import InputError
+from scripts.files import absolute
 
 from .faults import Fault
 from .grouped import bids_cases, patient_cases
@@ -68,7 +68,7 @@ def find_source(data: str | Path, channels: list[str] | None = None) -> Source:
     Raises:
         InputError: if it is no folder, holds nothing of a known form, or its dataset.json is malformed.
     """
-    folder = Path(os.path.abspath(Path(data).expanduser()))
+    folder = absolute(data)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give one with labelled scans, {FORMS}")
     if (folder / "dataset.json").is_file():
@@ -93,28 +93,25 @@ def _stated(folder: Path) -> Source:
     """Return what a dataset.json says."""
     content = read_dataset_json(folder)
     form = "nnU-Net raw" if "file_ending" in content else "Medical Segmentation Decathlon"
-    labels, regions = _labels(content["labels"], folder / "dataset.json")
+    labels, regions = _labels(stated_labels(content), folder / "dataset.json")
     cases = listed_cases(folder, content)
     return Source(folder, form, cases, [], stated_channels(content), labels, regions, content=content)
 
 
 def _labels(stated: dict[str, Any], path: Path) -> tuple[dict[str, int], dict[str, list[int]] | None]:
-    """Return label values by name and regions by name, from either project's way to write them."""
-    values: dict[str, Any] = {}
-    for key, value in stated.items():
-        name, number = (value, int(key)) if isinstance(value, str) and key.isdigit() else (key, value)
+    """Return label values by name and regions by name, if a dataset.json states what can be learnt."""
+    for name, number in stated.items():
         numbers = number if isinstance(number, list) else [number]
         if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
             raise InputError(f"{path} has the label {name} of {number}: give whole numbers from 0")
-        if str(name).lower() == "ignore":
+        if name.lower() == "ignore":
             raise InputError(
                 f"{path} has a label 'ignore' for what nobody labelled, which would be learnt as a structure: label "
                 "these voxels, or leave such cases and the label out"
             )
-        values[str(name)] = number
-    if not any(isinstance(value, list) for value in values.values()):
-        return dict(sorted(values.items(), key=lambda item: item[1])), None
-    regions = {name: v if isinstance(v, list) else [v] for name, v in values.items() if v not in (0, [0])}
+    if not any(isinstance(value, list) for value in stated.values()):
+        return dict(sorted(stated.items(), key=lambda item: item[1])), None
+    regions = {name: v if isinstance(v, list) else [v] for name, v in stated.items() if v not in (0, [0])}
     ids = sorted({n for numbers in regions.values() for n in numbers})
     return {"background": 0} | {f"label {n}": n for n in ids}, regions
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import LABEL_WORDS, SUFFIXES
+from scripts.data.reading import as_image
+from scripts.data.scans import LABEL_WORDS, SUFFIXES, stem
 from scripts.data.walk import folders_below
 
 from .faults import Fault
@@ -41,7 +42,7 @@ def patient_cases(folder: Path, channels: list[str] | None) -> Cases:
     Returns:
         Cases, faults, and the names taken.
     """
-    return _grouped(((path.parent.name, _stem(path), str(path)) for path in _scans(folder)), channels)
+    return _grouped(((path.parent.name, stem(path.name), str(path)) for path in _scans(folder)), channels)
 
 
 def _grouped(files: Iterator[tuple[str, str, str]], channels: list[str] | None) -> Cases:
@@ -64,8 +65,7 @@ def _grouped(files: Iterator[tuple[str, str, str]], channels: list[str] | None) 
             faults.append(Fault(name, "missing partner", text))
         else:
             images = [group[kind][0] for kind in wanted]
-            image = images if len(images) > 1 else images[0] if images else []
-            cases.append({"case": name, "image": image, "label": group["label"][0]})
+            cases.append({"case": name, "image": as_image(images), "label": group["label"][0]})
     return (cases if wanted else []), faults, wanted
 
 
@@ -79,10 +79,6 @@ def _bids_files(folder: Path) -> Iterator[tuple[str, str, str]]:
 def _scans(folder: Path) -> Iterator[Path]:
     for root, files in folders_below(folder):
         yield from (Path(root, name) for name in files if name.endswith(SUFFIXES))
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(max((s for s in SUFFIXES if path.name.endswith(s)), key=len))
 
 
 def _is_label(contrast: str) -> bool:

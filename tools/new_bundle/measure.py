@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 from nibabel.orientations import io_orientation
+from scipy.ndimage import find_objects
 
 from scripts.data.case_checks import grid_problems, oblique_problems
 from scripts.data.checked_scans import form_problems, value_problems
@@ -120,11 +121,5 @@ def _channel(voxels: np.ndarray, foreground: np.ndarray) -> Row:
 def _box(voxels: np.ndarray) -> list[int]:
     """Return the sides of the box around what is not zero in (C, *size); all of an image that is zero throughout."""
     nonzero = (voxels != 0).any(axis=0)
-    if not nonzero.any():
-        return list(nonzero.shape)
-    sides = []
-    for axis in range(nonzero.ndim):
-        others = tuple(n for n in range(nonzero.ndim) if n != axis)
-        where = np.flatnonzero(nonzero.any(axis=others))
-        sides.append(int(where[-1] - where[0] + 1))
-    return sides
+    boxes = find_objects(nonzero.astype(np.uint8))
+    return [side.stop - side.start for side in boxes[0]] if boxes else list(nonzero.shape)

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import SUFFIXES
+from scripts.data.reading import as_image, as_list
+from scripts.data.scans import SUFFIXES, stem
 from scripts.data.walk import folders_below
 
 from .faults import Fault
@@ -45,14 +46,13 @@ def paired_cases(folder: Path, channels: list[str] | None) -> tuple[list[dict[st
         if image is None:
             faults.append(Fault(name, "missing partner", f"{labels[name]} has no image of that name: add or remove"))
         elif name not in labels:
-            first = image[0] if isinstance(image, list) else image
-            faults.append(Fault(name, "missing partner", f"{first} has no label of that name: add or remove"))
+            text = f"{as_list(image)[0]} has no label of that name: add or remove"
+            faults.append(Fault(name, "missing partner", text))
         elif isinstance(image, list) and len(image) < count:
             text = f"{len(image)} of {count} channel files are there: add the others"
             faults.append(Fault(name, "missing partner", text))
         else:
-            single = image[0] if isinstance(image, list) and len(image) == 1 else image
-            cases.append({"case": name, "image": single, "label": labels[name]})
+            cases.append({"case": name, "image": as_image(as_list(image)), "label": labels[name]})
     return cases, faults, None
 
 
@@ -61,9 +61,8 @@ def _by_name(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
     parent = next(folder / name for name in names if (folder / name).is_dir())
     found: dict[str, Any] = {}
     for path in (Path(root, name) for root, files in folders_below(parent) for name in files):
-        suffix = max((s for s in SUFFIXES if path.name.endswith(s)), key=len, default="")
-        if suffix:
-            found[path.relative_to(parent).as_posix().removesuffix(suffix).replace("/", "_")] = str(path)
+        if path.name.endswith(SUFFIXES):
+            found[stem(path.relative_to(parent).as_posix()).replace("/", "_")] = str(path)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
+from scripts.geometry import nearest_multiple
 from scripts.networks.nnformer.geometry import Geometry
 
 from ..memory import GIB, Cost
@@ -219,5 +220,4 @@ def nearest_patch(network: str, patch: list[int]) -> list[int]:
     if network == "nnformer":
         keys = ("stem_strides", "windows", "down_strides", "down_paddings")
         return Geometry.of(*(arguments[key] for key in keys)).nearest(patch)
-    unit = arguments["patch_size"] if network == "unetr" else [prod(arguments["strides"])] * 3
-    return [max(u, -(-n // u) * u) for n, u in zip(patch, unit, strict=True)]
+    return nearest_multiple(patch, arguments["patch_size"] if network == "unetr" else unit_of(arguments["strides"]))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from scripts.errors import InputError
+from scripts.files import save_json, save_text
 
 from ..project import ROOT
 from ..render.bundle import render_card
-from ..render.files import to_json, write
 from .folders import Source
 
 MEASURED = "data/measured.jsonl"
@@ -45,7 +44,7 @@ def write_bundle(part: Path, card: dict[str, Any]) -> None:
         card: of the bundle.
     """
     for path, text in render_card(card).items():
-        write(part / path, text.encode())
+        save_text(text, part / path)
     scripts = part / "scripts"
     if scripts.is_symlink():
         scripts.unlink()
@@ -75,7 +74,7 @@ def write_dataset_json(
         "labels": regions or labels,
         "training": [{"image": case["image"], "label": case["label"]} for case in cases],
     }
-    write(part / "data" / "dataset.json", to_json(content).encode())
+    save_json(content, part / "data" / "dataset.json")
 
 
 def finish(part: Path, bundle: Path, card: dict[str, Any]) -> None:
@@ -86,5 +85,5 @@ def finish(part: Path, bundle: Path, card: dict[str, Any]) -> None:
     """
     if bundle.exists():
         raise InputError(f"{bundle} came to exist meanwhile and is not overwritten: give another name or --target")
-    write(part / "card.json", (json.dumps(card, indent=4) + "\n").encode())
+    save_json(card, part / "card.json")
     os.rename(part, bundle)

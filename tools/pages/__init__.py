@@ -1,4 +1,4 @@
-"""Pages that need nothing but themselves: HTML with figures inside."""
+"""Pages that need nothing but themselves: HTML with figures inside, and how these look."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import base64
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scripts.files import write_atomically
+
+INK = "#1f2937"  # of all text in a figure
 
 
 def page_templates(folder: Path) -> Environment:
@@ -20,6 +23,18 @@ def page_templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def dress(axes: Axes, title: str, x: str, y: str) -> None:
+    """Give a plot its title, the names of its axes and, where lines have names, a legend, all of one look."""
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    axes.set_xlabel(x, fontsize=8, color=INK)
+    axes.set_ylabel(y, fontsize=8, color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def save_figure(figure: Figure, path: Path) -> str:

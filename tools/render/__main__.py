@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from scripts.files import save_text
+
 from ..cli import cli
 from ..project import ROOT, bundle_names
 from .bundle_table import with_tables
 from .card import read_card
-from .files import write
 from .stale import apply, differences
 
 
@@ -36,7 +37,7 @@ def main(*names: str, check: bool = False, root: str = str(ROOT)) -> None:
     for name, changes in found.items():
         apply(changes, folder / "bundles" / name)
     if with_table != readme:
-        write(folder / "README.md", with_table.encode())
+        save_text(with_table, folder / "README.md")
 
 
 if __name__ == "__main__":

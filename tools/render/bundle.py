@@ -9,12 +9,12 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
+from scripts.files import to_json
 
 from ..project import ROOT
 from .card import COMPLETE, OVERLAYS, read_card
 from .card_defaults import completed
 from .dataset_ids import ids_of_dataset
-from .files import to_json
 from .model_card import model_card
 from .overlays import chained, overlaid, with_copies
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
-from benchmarks.tables import execution_table
 from scripts.errors import InputError
+
+from .execution_table import execution_table
 
 
 def model_card(card: dict[str, Any], configs: dict[str, dict[str, Any]], networks: list[str], templates: Path) -> str:

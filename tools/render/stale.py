@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scripts.files import save_text
+
 from ..project import ROOT
 from .bundle import render
-from .files import write
 
 
 def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
@@ -46,7 +47,7 @@ def apply(changes: dict[str, str | None], bundle: Path) -> None:
     """
     for path, text in changes.items():
         if text is not None:
-            write(bundle / path, text.encode())
+            save_text(text, bundle / path)
         elif path == "scripts":
             (bundle / path).symlink_to("../scripts")
         else:

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from scripts.errors import InputError
-from scripts.files import write_atomically
+from scripts.files import save_text, write_atomically
 
 from ..cli import cli
 from ..commands import shown
@@ -195,7 +195,7 @@ def _write(template: str, target: Path, sections: list[Section]) -> None:
         .get_template(template)
         .render(sections=sections, relative=relative, date=date.today().isoformat())
     )
-    write_atomically(target, lambda name: Path(name).write_text(text, encoding="utf-8"))
+    save_text(text, target)
 
 
 if __name__ == "__main__":

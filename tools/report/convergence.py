@@ -37,10 +37,9 @@ class Reached:
 
 def smoothed(record: Record) -> tuple[list[int], Scores]:
     """Return steps and validation Dice, each averaged with the two validations before it."""
-    points = [(s, v) for s, v in zip(record["curve"]["steps"], record["curve"]["values"], strict=True) if v is not None]
-    values = np.array([value for _, value in points])
-    means = [values[max(0, end - WINDOW) : end].mean() for end in range(1, len(values) + 1)]
-    return [step for step, _ in points], np.array(means)
+    steps, values = record_curve(record)
+    means = [np.mean(values[max(0, end - WINDOW) : end]) for end in range(1, len(values) + 1)]
+    return steps, np.array(means)
 
 
 def final_score(arm: Arm) -> float | None:

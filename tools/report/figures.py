@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..pages import INK, dress
 from .convergence import record_curve
 from .ranks import Ranks
 from .records import Arm, score_table
 
 COLOURS = ("#5b6472", "#0f766e", "#c2571a", "#3b6ea5", "#8b5fbf", "#b5871b", "#c0396b", "#4d7c0f")
-INK = "#1f2937"
 
 
 def learning_curves(arms: Sequence[Arm], title: str) -> Figure:
@@ -26,7 +26,7 @@ def learning_curves(arms: Sequence[Arm], title: str) -> Figure:
         values = np.array([[curve[step] for step in steps] for curve in curves])
         if steps:
             _band(axes, steps, values, number, arm.label)
-    _dress(axes, title, "fine-tuning steps", "validation Dice")
+    dress(axes, title, "fine-tuning steps", "validation Dice")
     return figure
 
 
@@ -56,7 +56,7 @@ def label_efficiency(arms: Sequence[Arm], title: str, all_cases: int) -> Figure:
     ticks = sorted({all_cases if arm.budget is None else arm.budget for arm in arms})
     axes.set_xticks(ticks, ["all" if tick == all_cases else str(tick) for tick in ticks], minor=False)
     axes.minorticks_off()
-    _dress(axes, title, "labelled cases", "test Dice")
+    dress(axes, title, "labelled cases", "test Dice")
     return figure
 
 
@@ -71,7 +71,7 @@ def rank_stability(ranks: Ranks, labels: Sequence[str], title: str) -> Figure:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xticks(places)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    _dress(axes, title, "place (bar: rank without resampling)", "")
+    dress(axes, title, "place (bar: rank without resampling)", "")
     return figure
 
 
@@ -79,14 +79,3 @@ def _band(axes: Axes, steps: Sequence[int], values: np.ndarray, number: int, lab
     colour = COLOURS[number % len(COLOURS)]
     axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=2.5, label=label)
     axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-
-
-def _dress(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, fontsize=10, color=INK, loc="left")
-    axes.set_xlabel(x, fontsize=8, color=INK)
-    axes.set_ylabel(y, fontsize=8, color=INK)
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)

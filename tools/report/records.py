@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from scripts.errors import InputError
 
-STUDY = "study.json"
+from ..experiment.places import STUDY
+
 KEYS = ("dataset", "network", "initialisation", "variant", "budget")
 Record = dict[str, Any]
 Scores = NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 
-SCHEMA = Path(__file__).parents[1] / "meta_schema.json"
+SCHEMA = Path(__file__).with_name("meta_schema.json")
 EXACT = re.compile(r"\d+(\.\w+)*")
 VERSIONS = ("monai_version", "pytorch_version", "numpy_version")
 

@@ -22,7 +22,7 @@ def check_classes(plan: dict[str, Any], classes: Classes | None, source: str | P
     """Refuse weights of other classes than the config's, where both are known; other names are only warned of.
 
     Args:
-        plan: of the checkpoint, see `Plan`.
+        plan: of the checkpoint, see `TrainingCheckpoint`.
         classes: label values by name, or those of each region.
         source: where the weights come from, for the message.
 

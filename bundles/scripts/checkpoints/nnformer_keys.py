@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ..errors import InputError
 from ..networks.nnformer import NNFormer
+from .read import read_checkpoint
 from .transfer import State, load_state
 
 STEM = {"convs": ("proj1.conv1", "proj1.conv2", "proj2.conv1", "proj2.conv2")}
@@ -83,13 +82,7 @@ def load_official(network: NNFormer, source: str | Path | None) -> NNFormer:
         return network
     if not network.settings["quirks"]:
         raise InputError(f"{source} holds weights of the official nnFormer: build the network with quirks=True")
-    try:
-        state = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{source} cannot be read without running code in it ({type(error).__name__}): save its 'state_dict' alone"
-        ) from error
-    load_state(network, from_official(state.get("state_dict", state), network), source)
+    load_state(network, from_official(read_checkpoint(source)["model"], network), source)
     return network
 
 

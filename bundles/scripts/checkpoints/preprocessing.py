@@ -11,7 +11,7 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
     """Warn where structures or intensities looked otherwise to the pretrained network; that costs accuracy, no more.
 
     Args:
-        plan: of the checkpoint, see `Plan`.
+        plan: of the checkpoint, see `TrainingCheckpoint`.
         own: what is done now by the same names, such as `spacing` (mm) and `normalization` (in words).
         source: where the weights come from, for the message.
     """

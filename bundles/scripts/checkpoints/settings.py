@@ -18,7 +18,7 @@ def check_settings(plan: dict[str, Any], network: nn.Module, names: Sequence[str
     """Refuse weights whose network computes otherwise with the same tensors, where both settings are known.
 
     Args:
-        plan: of the checkpoint, see `Plan`.
+        plan: of the checkpoint, see `TrainingCheckpoint`.
         network: with `settings`, if it tells any.
         names: which of them must agree.
         source: where the weights come from, for the message.

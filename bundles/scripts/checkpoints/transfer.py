@@ -113,44 +113,18 @@ def transfer_weights(
         return network
     # the library's decoder holds the encoder once more under its own name: the same tensors
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("decoder.encoder.")}
-    model: Any = network
     checkpoint = read_checkpoint(pretrained)
+    plan = checkpoint.get("plan", {})
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
     source = trained_tensors(source, checkpoint["model"])
-    plan = checkpoint.get("plan", {})
     check_settings(plan, network, SHAPELESS, pretrained)
     warn_of_other_preprocessing(plan, preprocessing or {}, pretrained)
     new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
     wanted = [key for key in own if _part(key) in parts.split("+")]
-    taken: State = {}
-    fitted, skipped = [], []
-    for key in wanted:
-        if new_head and key.startswith(model.head):
-            skipped.append(key)
-        elif (
-            key in source
-            and source[key].shape == own[key].shape
-            and not is_of_another_grid(network, key, source[key], plan)
-        ):
-            taken[key] = source[key]
-        elif key in source and (tensor := adapted(network, key, source[key], own[key], plan)) is not None:
-            taken[key] = tensor
-            fitted.append(key)
-        else:
-            skipped.append(key)
-    lost = [key for key in skipped if _part(key) == "encoder"]
-    if lost:
-        raise InputError(
-            f"the encoder in {pretrained} does not match this network: {len(lost)} of "
-            f"{sum(_part(k) == 'encoder' for k in wanted)} tensors differ, first {lost[0]} "
-            f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both "
-            "bundles"
-        )
-    if "decoder" in parts and not any(_part(key) == "decoder" for key in taken):
-        raise InputError(
-            f"nothing of the decoder in {pretrained} fits this network, whose decoder is of another kind: give "
-            "--transfer encoder"
-        )
+    heads = [key for key in wanted if new_head and key.startswith(_heads(network))]
+    taken, fitted = _matching(network, {key: own[key] for key in wanted if key not in heads}, source, plan)
+    skipped = [key for key in wanted if key not in taken]
+    _check_enough(parts, wanted, skipped, source, own, pretrained)
     network.load_state_dict(taken, strict=False)
     log.info(
         "transferred %s from %s: %d tensors matched, %d adapted (%s), %d skipped (%s), %d left as initialised",
@@ -163,12 +137,47 @@ def transfer_weights(
         ", ".join(skipped) or "none",
         len(own) - len(wanted),
     )
-    head = [key for key in skipped if key.startswith(model.head)]
-    if head:
-        log.info("the head is new, for the classes %s: %s", ", ".join(classes or ()) or "unnamed", ", ".join(head))
+    new = [key for key in skipped if key.startswith(_heads(network))]
+    if new:
+        log.info("the head is new, for the classes %s: %s", ", ".join(classes or ()) or "unnamed", ", ".join(new))
     if plan.get("task") == "segmentation" and "decoder" not in parts:
         log.info("%s segments already: --transfer encoder+decoder would keep its decoder too", pretrained)
     return network
+
+
+def _matching(network: nn.Module, own: State, source: State, plan: dict[str, Any]) -> tuple[State, list[str]]:
+    """Return the tensors of `source` that the network takes, and the names of those that were adapted for it."""
+    taken: State = {}
+    fitted = []
+    for key in (key for key in own if key in source):
+        same = source[key].shape == own[key].shape and not is_of_another_grid(network, key, source[key], plan)
+        tensor = source[key] if same else adapted(network, key, source[key], own[key], plan)
+        if tensor is not None:
+            taken[key] = tensor
+            fitted += [] if same else [key]
+    return taken, fitted
+
+
+def _check_enough(
+    parts: str, wanted: list[str], skipped: list[str], source: State, own: State, pretrained: str | Path
+) -> None:
+    lost = [key for key in skipped if _part(key) == "encoder"]
+    if lost:
+        raise InputError(
+            f"the encoder in {pretrained} does not match this network: {len(lost)} of "
+            f"{sum(_part(key) == 'encoder' for key in wanted)} tensors differ, first {lost[0]} "
+            f"({_shape(source.get(lost[0]))} in the file, {_shape(own[lost[0]])} here); use the same preset in both "
+            "bundles"
+        )
+    if "decoder" in parts and not any(_part(key) == "decoder" for key in set(wanted) - set(skipped)):
+        raise InputError(
+            f"nothing of the decoder in {pretrained} fits this network, whose decoder is of another kind: give "
+            "--transfer encoder"
+        )
+
+
+def _heads(network: Any) -> tuple[str, ...]:
+    return tuple(network.head)
 
 
 def _part(key: str) -> str:

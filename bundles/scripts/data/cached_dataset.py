@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..processes import rank_and_size
 from ..transforms.foreground import FOREGROUND
 from .reading import as_list, stamp
 from .store import DamagedEntryError, is_intact, open_entry, read_whole, save_entry
@@ -67,10 +68,10 @@ class CachedDataset(Dataset):
         """Preprocess all cases that the cache lacks or holds damaged; of several processes the first does it."""
         if self.cache_dir is None:
             return
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not distributed or torch.distributed.get_rank() == 0:
+        rank, processes = rank_and_size()
+        if rank == 0:
             self._fill_cache()
-        if distributed:
+        if processes > 1:
             torch.distributed.barrier()
 
     def preprocessed(self, index: int) -> dict[str, Any]:

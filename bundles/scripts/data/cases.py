@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import absolute
 from .case_checks import grid_problems, label_problems
 from .checked_scans import constant_problems, form_problems, value_problems
-from .dataset_json import listed_cases, read_dataset_json, stated_channels
+from .dataset_json import listed_cases, read_dataset_json, stated_channels, stated_labels
 from .reading import as_list, read_scan
 from .verdicts import judge_all
 
@@ -42,7 +43,7 @@ def labelled_cases(
         InputError: the dataset is missing, malformed or for other labels, or a case is unfit: missing, unreadable,
             of another shape or position than its label, not 3D, not finite, or with an unknown label value.
     """
-    folder = Path(os.path.abspath(Path(dataset_dir).expanduser()))
+    folder = absolute(dataset_dir)
     content = read_dataset_json(folder)
     channels = list(channels.values()) if isinstance(channels, dict) else channels
     unknown = {value for values in (regions or {}).values() for value in _values(values)} - set(labels.values())
@@ -76,16 +77,14 @@ def _with_background(labels: dict[str, int]) -> dict[str, int]:
 def _label_problems(
     content: dict[str, Any], labels: dict[str, int], regions: dict[str, int | list[int]]
 ) -> Iterator[str]:
-    stated: dict[str, Any] = {}
-    for key, value in content["labels"].items():
-        name, number = (value, int(key)) if isinstance(value, str) and key.isdigit() else (key, value)
+    stated = stated_labels(content)
+    for name, number in stated.items():
         if not all(isinstance(n, int) for n in (_values(number) if regions else [number])):
             one = (
                 "a whole number, or a list of them for a region" if regions else "one whole number, as without regions"
             )
             yield f"has the label {name} of {number}: expected {one}"
             return
-        stated[name] = number
     knob, wanted = "labels", dict[str, Any](labels)
     if any(isinstance(number, list) for number in stated.values()):
         knob, wanted = "regions", dict[str, Any](regions)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .reading import as_list
-from .scans import case_names, nnunet_images, one_image, read_json
+from ..files import absolute, read_json
+from .reading import as_image, as_list
+from .scans import case_names, nnunet_images, one_image
 
 EXPECTED = (
     'expected "labels", "modality" and "training": [{"image": path, "label": path}, ...] (Medical Segmentation '
@@ -78,7 +79,7 @@ def paired_images(source: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the source is missing or malformed.
     """
-    path = Path(os.path.abspath(Path(source).expanduser()))
+    path = absolute(source)
     if path.suffix != ".json":
         return listed_cases(path, read_dataset_json(path))
     if not path.is_file():
@@ -94,6 +95,12 @@ def stated_channels(content: dict[str, Any]) -> list[str]:
     """Return the names of the channels, in order."""
     names = content["channel_names"] if "channel_names" in content else content["modality"]
     return [str(name) for name in names.values()]
+
+
+def stated_labels(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of labels, or of regions, by name; MSD has it the other way round, as `{"1": name}`."""
+    pairs = content["labels"].items()
+    return dict((v, int(k)) if isinstance(v, str) and k.isdigit() else (k, v) for k, v in pairs)
 
 
 def _msd_cases(path: Path, entries: list[Any]) -> list[dict[str, Any]]:
@@ -121,6 +128,6 @@ def _nnunet_cases(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]
     for case in labels - images.keys():  # the image that ought to be there is reported as missing
         images[case] = [f"{folder}/imagesTr/{case}_{channel:04d}{ending}" for channel in range(num_channels)]
     return [
-        {"case": case, "image": files if len(files) > 1 else files[0], "label": f"{folder}/labelsTr/{case}{ending}"}
+        {"case": case, "image": as_image(files), "label": f"{folder}/labelsTr/{case}{ending}"}
         for case, files in sorted(images.items())
     ]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, check_flags
+from ..files import absolute, read_json
 from .dataset_json import listed_cases, paired_images, read_dataset_json
-from .scans import find_scans, part_images, read_json
+from .scans import find_scans, part_images
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def _entries(item: Any) -> list[Any]:
     """Return an item of a source, or the images of a dataset, labelled or not."""
     if not isinstance(item, (str, Path)):
         return [item]
-    folder = Path(os.path.abspath(Path(item).expanduser()))
+    folder = absolute(item)
     if not (folder / "dataset.json").is_file():
         return [item]
     content = read_json(folder / "dataset.json")

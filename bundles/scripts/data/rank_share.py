@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
-import torch
-
 from ..errors import InputError
+from ..processes import rank_and_size
 
 
 def rank_share(dataset: Sized) -> range:
@@ -15,7 +14,7 @@ def rank_share(dataset: Sized) -> range:
     Raises:
         InputError: if there are fewer cases than processes, of which one would wait for the others in vain.
     """
-    rank, processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    rank, processes = rank_and_size()
     if len(dataset) < processes:
         raise InputError(
             f"{len(dataset)} validation cases are too few for {processes} processes: start fewer processes or hold out "

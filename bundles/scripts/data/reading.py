@@ -42,6 +42,11 @@ def as_list(image: str | list[str]) -> list[str]:
     return image if isinstance(image, list) else [image]
 
 
+def as_image(paths: list[str]) -> str | list[str]:
+    """Return the image of some paths, the inverse of `as_list`: a single file is named as such, not as a list."""
+    return paths[0] if len(paths) == 1 else paths
+
+
 def scan_files(path: str) -> list[str]:
     """Return the files that make up one scan: a DICOM folder's, a header's and its data's, or the file itself."""
     if os.path.isdir(path):

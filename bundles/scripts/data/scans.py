@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -12,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import absolute, read_json
 from .dicom_files import DICOM_SUFFIXES, dicom_scans, has_frames, is_dicom
 from .dicom_stack import read_stack
-from .reading import as_list
+from .reading import as_image, as_list
 from .walk import folders_below
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-LABEL_FOLDERS = ("labelsTr", "labelsTs", "labels", "masks", "segmentations")
+LABEL_FOLDERS = ("labelsTr", "labelsTs", "label", "labels", "mask", "masks", "segmentation", "segmentations")
 LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "gt"}
 Image = str | list[str]
 
@@ -59,8 +59,8 @@ def find_scans(
             read_stack(path)
     images = _by_case(images, num_channels) if num_channels > 1 else images
     images = list({tuple(as_list(image)): image for image in images}.values())
-    single = [image[0] if isinstance(image, list) and len(image) == 1 else image for image in images]
-    scans = [{"case": case, "image": image} for case, image in zip(case_names(images), single, strict=True)]
+    named = zip(case_names(images), images, strict=True)
+    scans = [{"case": case, "image": as_image(as_list(image))} for case, image in named]
     return sorted(scans, key=lambda scan: scan["case"])
 
 
@@ -73,8 +73,8 @@ def case_names(images: list[Image], suffixes: tuple[str, ...] = (*SUFFIXES, *DIC
     root = os.path.commonpath([os.path.dirname(path) for path in firsts])
     relative = [os.path.relpath(path, root).replace(os.sep, "_") for path in firsts]
     levels: list[list[str]] = [
-        [_stem(os.path.basename(path), image, suffixes) for path, image in zip(firsts, images, strict=True)],
-        [_stem(path, image, suffixes) for path, image in zip(relative, images, strict=True)],
+        [_case(os.path.basename(path), image, suffixes) for path, image in zip(firsts, images, strict=True)],
+        [_case(path, image, suffixes) for path, image in zip(relative, images, strict=True)],
         relative,
     ]
     level = [0] * len(images)
@@ -91,16 +91,10 @@ def case_names(images: list[Image], suffixes: tuple[str, ...] = (*SUFFIXES, *DIC
                 level[index] += level[index] == shallowest
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file.
-
-    Raises:
-        InputError: the file does not hold JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}): correct it") from error
+def stem(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """Return a file's name or path without the suffix that it ends in, of these the longest, in whatever case."""
+    suffix = max((suffix for suffix in suffixes if name.lower().endswith(suffix)), key=len, default="")
+    return name[: len(name) - len(suffix)]
 
 
 def nnunet_images(folder: Path, ending: str, num_channels: int) -> dict[str, list[str]]:
@@ -133,7 +127,7 @@ def one_image(value: Any, base: Path, context: str) -> Image:
 
 def _listed(item: Any, base: Path) -> list[Image]:
     if isinstance(item, (str, Path)):
-        return _found(Path(os.path.abspath(base / Path(item).expanduser())))
+        return _found(absolute(item, base))
     image = one_image(item.get("image") if isinstance(item, dict) else item, base, "the data list")
     for path in as_list(image):
         if _found(Path(path)) != [path]:
@@ -154,7 +148,7 @@ def but_results(item: Any, images: list[Image], results: str | Path | None) -> l
     """
     if results is None or not isinstance(item, (str, Path)):
         return images
-    folder, place = (Path(os.path.abspath(Path(path).expanduser())) for path in (item, results))
+    folder, place = absolute(item), absolute(results)
     if folder == place and not (folder / "dataset.json").is_file():
         raise InputError(
             f"results would go among the scans in {folder} and be taken for scans: give another output_dir"
@@ -208,7 +202,7 @@ def _walk(folder: Path) -> Iterator[str]:
     for root, files in folders_below(folder, left_out=LABEL_FOLDERS):
         for name in (name for name in files if name.endswith(SUFFIXES)):
             path = os.path.join(root, name)
-            if is_label_name(_stem(name, path, SUFFIXES)):
+            if is_label_name(stem(name)):
                 labels.append(path)
             else:
                 yield path
@@ -217,9 +211,9 @@ def _walk(folder: Path) -> Iterator[str]:
         logger.info("%d files are named as labels and left out, such as %s", len(labels), labels[0])
 
 
-def is_label_name(stem: str) -> bool:
+def is_label_name(name: str) -> bool:
     """Tell whether a file's name without its suffix ends as those of labels do."""
-    return re.split(r"[_-]", stem.lower())[-1] in LABEL_WORDS
+    return re.split(r"[_-]", name.lower())[-1] in LABEL_WORDS
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:
@@ -238,7 +232,6 @@ def _by_case(images: list[Image], num_channels: int) -> list[Image]:
     return grouped
 
 
-def _stem(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
-    suffix = max((suffix for suffix in suffixes if name.lower().endswith(suffix)), key=len, default="")
-    stem = name[: len(name) - len(suffix)]
-    return re.sub(r"_\d{4}$", "", stem) if isinstance(image, list) else stem
+def _case(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
+    case = stem(name, suffixes)
+    return re.sub(r"_\d{4}$", "", case) if isinstance(image, list) else case

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from monai.transforms import Compose
 from torch.utils.data.distributed import DistributedSampler
 
+from ..processes import rank_and_size
 from .absent_labels import absent_labels
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
@@ -100,12 +100,8 @@ class StepSampler(DistributedSampler):
     """
 
     def __init__(self, dataset: SeededDataset, batch_size: int, steps_per_epoch: int) -> None:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        super().__init__(
-            dataset,
-            num_replicas=torch.distributed.get_world_size() if distributed else 1,
-            rank=torch.distributed.get_rank() if distributed else 0,
-        )
+        rank, processes = rank_and_size()
+        super().__init__(dataset, num_replicas=processes, rank=rank)
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
         self.epoch = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .scans import read_json
+from ..files import read_json
 
 PARTS = ("train", "test")
 

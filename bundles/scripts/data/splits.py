@@ -12,6 +12,7 @@ from ..errors import InputError
 from .split_lists import listed_parts
 
 logger = logging.getLogger(__name__)
+MOST_HELD_OUT = 1000  # patients
 
 
 def split_cases(
@@ -49,15 +50,10 @@ def split_cases(
     """
     if fold is not None and (num_folds < 2 or not 0 <= fold < num_folds):
         raise InputError(f"fold {fold} of {num_folds} does not exist: give num_folds >= 2 and 0 <= fold < num_folds")
-    if not 0 <= test_fraction < 1:
-        raise InputError(f"test_fraction is {test_fraction}: give a share from 0 up to, not including, 1")
+    check_fractions(test_fraction=test_fraction)
     patient = _patients(cases, patient_pattern)
     ordered = shuffled(set(patient.values()), f"patients {seed}")
-    if split is None:
-        num_test = max(1, round(test_fraction * len(ordered))) if test_fraction else 0
-        test = set(ordered[:num_test])
-    else:
-        test = _listed_test(split, splits_dir, patient)
+    test = first_share(ordered, test_fraction) if split is None else _listed_test(split, splits_dir, patient)
     rest = [name for name in ordered if name not in test]
     if fold is None:
         if not test:
@@ -69,36 +65,22 @@ def split_cases(
             "give fewer folds, a smaller test_fraction or more patients"
         )
     val = test if fold is None else set(rest[fold::num_folds])
-    train = [case["case"] for case in cases if patient[case["case"]] not in test | val]
-    if num_labelled is not None:
-        if not 1 <= num_labelled <= len(train):
-            raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the training cases of this fold")
-        train = shuffled(set(train), f"labelled {seed}")[:num_labelled]
-    chosen = set(train)
-    parts = {
-        "train": [case for case in cases if case["case"] in chosen],
-        "val": [case for case in cases if patient[case["case"]] in val],
-        "test": [case for case in cases if patient[case["case"]] in test],
-    }
-    log_parts(parts, patient)
-    return parts
+    return divided(cases, patient, val, test, num_labelled, seed)
 
 
 def hold_out(
     scans: list[dict[str, Any]],
     fraction: float = 0.01,
     minimum: int = 5,
-    maximum: int = 1000,
     seed: int = 12345,
     patient_pattern: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Hold out some patients to validate pretraining; never more than a third of them, but at least one.
+    """Hold out some patients to validate pretraining; never more than 1000 or a third of them, but at least one.
 
     Args:
         scans: dicts with `case`.
         fraction: share of patients to hold out.
         minimum: smallest number of patients to hold out.
-        maximum: largest number of patients to hold out.
         seed: another seed draws other patients.
         patient_pattern: regular expression whose first group is the patient in a case's name; None if every scan is
             a patient of its own.
@@ -113,13 +95,68 @@ def hold_out(
     ordered = shuffled(set(patient.values()), f"patients {seed}")
     if len(ordered) < 2:
         raise InputError(f"{len(ordered)} patient is too few: give scans of two at least, to train and to validate")
-    wanted = min(max(round(fraction * len(ordered)), minimum), maximum)
+    wanted = min(max(round(fraction * len(ordered)), minimum), MOST_HELD_OUT)
     val = set(ordered[: max(1, min(wanted, len(ordered) // 3))])
     parts = {
         "train": [scan for scan in scans if patient[scan["case"]] not in val],
         "val": [scan for scan in scans if patient[scan["case"]] in val],
     }
-    log_parts(parts, patient)
+    _log_parts(parts, patient)
+    return parts
+
+
+def check_fractions(**fractions: float) -> None:
+    """Refuse values that are no shares of the patients.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name, value in fractions.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}: give a share from 0 up to, not including, 1")
+
+
+def first_share(ordered: list[str], fraction: float) -> set[str]:
+    """Return a share of the patients, the first ones: at least one, but none for a fraction of 0."""
+    return set(ordered[: max(1, round(fraction * len(ordered)))] if fraction else [])
+
+
+def divided(
+    cases: list[dict[str, Any]],
+    patient: dict[str, str],
+    val: set[str],
+    test: set[str],
+    num_labelled: int | None,
+    seed: int,
+) -> dict[str, list[dict[str, Any]]]:
+    """Divide cases once it is known which patients validate and which test, and log the sizes.
+
+    Args:
+        cases: dicts with `case`.
+        patient: by case name.
+        val: patients of the validation part.
+        test: patients of the test part; all others train.
+        num_labelled: keep this many training cases, None for all.
+        seed: of their draw; fewer are always among more of the same seed.
+
+    Returns:
+        `{"train": cases, "val": cases, "test": cases}`, each in the order of `cases`.
+
+    Raises:
+        InputError: there are not so many training cases.
+    """
+    train = [case["case"] for case in cases if patient[case["case"]] not in test | val]
+    if num_labelled is not None:
+        if not 1 <= num_labelled <= len(train):
+            raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the number of training cases")
+        train = shuffled(set(train), f"labelled {seed}")[:num_labelled]
+    chosen = set(train)
+    parts = {
+        "train": [case for case in cases if case["case"] in chosen],
+        "val": [case for case in cases if patient[case["case"]] in val],
+        "test": [case for case in cases if patient[case["case"]] in test],
+    }
+    _log_parts(parts, patient)
     return parts
 
 
@@ -160,7 +197,7 @@ def shuffled(names: set[str], salt: str) -> list[str]:
     return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode()).digest())
 
 
-def log_parts(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
+def _log_parts(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:
     """Log how many cases and patients each part has."""
     counts = [f"{part} {len(c)} ({len({patient[i['case']] for i in c})} patients)" for part, c in parts.items()]
     logger.info("cases: %s", ", ".join(counts))

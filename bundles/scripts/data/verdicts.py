@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from tqdm import tqdm
 
 from ..errors import InputError
 from ..files import save_csv
+from ..processes import rank_and_size
 from .reading import as_list, stamp
 
 COLUMNS = ("case", "path", "stamp", "rule", "verdict", "reason")
@@ -80,7 +80,8 @@ def _read(account: str | Path) -> dict[tuple[str, ...], dict[str, str]]:
 
 
 def _write(account: str | Path | None, rows: list[dict[str, str]]) -> None:
-    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else int(os.environ.get("RANK", "0"))
-    if account is None or rank != 0:
+    rank, processes = rank_and_size()
+    # cases are listed before the group of processes is made, of which torchrun tells by the environment alone
+    if account is None or (rank if processes > 1 else int(os.environ.get("RANK", "0"))) != 0:
         return
     save_csv([row for row in rows if "verdict" in row], account, COLUMNS)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import absolute
 from .reading import stamp
 from .xray_findings import FINDINGS
 from .xray_images import find_xrays
@@ -89,7 +90,7 @@ def unlabelled_xrays(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) 
 
 
 def _folder(dataset_dir: str | Path) -> Path:
-    folder = Path(os.path.abspath(Path(dataset_dir).expanduser()))
+    folder = absolute(dataset_dir)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the folder of the images and their table")
     return folder

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import absolute
 from .scans import but_results, case_names
 from .walk import folders_below
 
@@ -30,7 +31,7 @@ def find_xrays(source: str | Path, results: str | Path | None = None) -> list[di
     Raises:
         InputError: there is nothing, or no image in it, or results would go beside the images.
     """
-    path = Path(os.path.abspath(Path(source).expanduser()))
+    path = absolute(source)
     if not path.exists():
         raise InputError(f"{path} does not exist: give an image or a folder of images")
     images = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InputError
-from .splits import log_parts, shuffled
+from .splits import check_fractions, divided, first_share, shuffled
 
 
 def split_xrays(
@@ -31,30 +31,16 @@ def split_xrays(
     Raises:
         InputError: a share or number is out of range, or the patients are too few.
     """
-    for name, value in {"val_fraction": val_fraction, "test_fraction": test_fraction}.items():
-        if not 0 <= value < 1:
-            raise InputError(f"{name} is {value}: give a share from 0 up to, not including, 1")
+    check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     patient = {case["case"]: case["patient"] for case in cases}
     ordered = shuffled(set(patient.values()), f"patients {seed}")
     if any("part" in case for case in cases):
         tested = {case["patient"] for case in cases if case["part"] == "test"}
     else:
         labelled = any("label" in case for case in cases)
-        tested = set(ordered[: max(1, round(test_fraction * len(ordered)))] if labelled and test_fraction else [])
+        tested = first_share(ordered, test_fraction) if labelled else set()
     rest = [name for name in ordered if name not in tested]
     if len(rest) < 2:
         raise InputError(f"{len(rest)} patients outside the test are too few: give two at least, to train and validate")
     val = set(rest[: min(max(1, round(val_fraction * len(rest))), len(rest) - 1)])
-    train = [case["case"] for case in cases if case["patient"] not in tested | val]
-    if num_labelled is not None:
-        if not 1 <= num_labelled <= len(train):
-            raise InputError(f"num_labelled is {num_labelled}: give 1 to {len(train)}, the number of training images")
-        train = shuffled(set(train), f"labelled {seed}")[:num_labelled]
-    chosen = set(train)
-    parts = {
-        "train": [case for case in cases if case["case"] in chosen],
-        "val": [case for case in cases if case["patient"] in val],
-        "test": [case for case in cases if case["patient"] in tested],
-    }
-    log_parts(parts, patient)
-    return parts
+    return divided(cases, patient, val, tested, num_labelled, seed)

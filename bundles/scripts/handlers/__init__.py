@@ -6,7 +6,8 @@ from .classification import ClassificationReport, SaveProbabilities
 from .gradients import ClipGradients
 from .occlusion import OcclusionOverlays
 from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
-from .save_segmentations import SaveDicomSegmentations, SaveSegmentations, SaveVolumes
+from .save_segmentations import SaveDicomSegmentations, SaveSegmentations
+from .save_volumes import SaveVolumes
 from .schedule import PhasedSchedule
 from .seeding import SeedSteps
 from .segmentation import SegmentationReport

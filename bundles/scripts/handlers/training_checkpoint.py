@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import os
@@ -18,9 +17,9 @@ from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 
-from ..checkpoints import Plan, load_state, read_checkpoint
+from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError, check_flags
-from ..files import claimed, save_tensors, write_atomically
+from ..files import claimed, first_free, save_tensors, write_atomically
 
 # MONAI Label serves the file with the shortest name, which has to be the best model
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
@@ -38,7 +37,8 @@ class TrainingCheckpoint:
         network: whose weights are kept; unwrapped, also under DDP.
         optimizer: whose state resuming needs.
         evaluator: the validation, whose best metric decides.
-        plan: settings to keep beside the weights.
+        plan: what a user of the weights would otherwise have to guess, kept beside them: plain values, such as the
+            architecture, spacing (mm), normalisation and patch size (voxels).
         settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
@@ -55,7 +55,7 @@ class TrainingCheckpoint:
         network: nn.Module,
         optimizer: Optimizer,
         evaluator: Evaluator,
-        plan: Plan | None = None,
+        plan: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         resume: bool = False,
         interval: int = 1,
@@ -72,7 +72,7 @@ class TrainingCheckpoint:
         self.network = network
         self.optimizer = optimizer
         self.evaluator = evaluator
-        self.plan = plan or Plan()
+        self.plan = plan or {}
         self.settings = settings or {}
         self.resume = resume
         self.interval = interval
@@ -138,7 +138,7 @@ class TrainingCheckpoint:
 
     def _model(self) -> dict[str, Any]:
         told = {"trained_on": self.trained_on} if self.trained_on else {}
-        return {"model": self.network.state_dict(), "plan": self.plan.state_dict() | told}
+        return {"model": self.network.state_dict(), "plan": self.plan | told}
 
     def _state(self, engine: Engine) -> dict[str, Any]:
         best = self.evaluator.state
@@ -175,8 +175,7 @@ class TrainingCheckpoint:
     def _set_aside(self) -> None:
         former = [path for name in (BEST, FINAL, LAST) if (path := self.folder / name).exists()]
         if former:
-            names = (self.folder / f"former_{number}" for number in itertools.count(1))
-            target = next(name for name in names if not name.exists())
+            target = first_free(self.folder / "former_")
             target.mkdir()
             for path in former:
                 # models stay in use until they are replaced; a state must not be resumed by mistake

@@ -29,6 +29,11 @@ def watch(device: torch.device) -> Callable[[], int]:
     return fitting
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether memory did not suffice; cuDNN says of a workspace only that it found no engine."""
+    return isinstance(error, torch.OutOfMemoryError) or "unable to find an engine" in str(error)
+
+
 def windows_that_fit(need: int, free: int) -> int:
     """Return how many windows half of the free bytes are enough for: at least one, at most `MOST`."""
     return max(1, min(MOST, free // (2 * max(need, 1))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -13,7 +14,7 @@ from monai.inferers import SlidingWindowInferer
 from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch.nn import functional as F
 
-from .fitting import watch
+from .fitting import is_out_of_memory, watch
 
 Window = tuple[slice, ...]
 
@@ -105,8 +106,8 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
             fitting = watch(volume.device) if size is None else None
             try:
                 predictions = predict(torch.stack([volume[(slice(None), *window)] for window in batch]))
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
+            except RuntimeError as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
                     raise
                 size = len(batch) // 2
                 torch.cuda.empty_cache()
@@ -130,4 +131,11 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
         shape = (samples, classes, *image.shape[2:])
         large = torch.Size(shape).numel() * 4 > self.half_above_gib * 2**30
         dtype = torch.float16 if large else torch.float32
-        return torch.zeros(shape, dtype=dtype, device=self.device or image.device)
+        device = self.device or image.device
+        try:
+            return torch.zeros(shape, dtype=dtype, device=device)
+        except torch.OutOfMemoryError:
+            logging.getLogger(__name__).warning(
+                "logits of %s do not fit on %s: they are kept on the CPU", shape, device
+            )
+            return torch.zeros(shape, dtype=dtype)

@@ -12,12 +12,13 @@ from torch import nn
 
 from ..errors import InputError
 from ..geometry import is_multiple
-from ..pretraining.masks import cell_grid, expand_mask
+from ..pretraining.masks import cell_grid, checked_mask, expand_mask, visible_cells
 from .nnformer import NNFormer
-from .nnformer.encoder import run
+from .nnformer.attention import bias_tables
 from .nnformer.geometry import product, quotient
 from .nnformer.reconstruction import Fusion, Predictor
-from .nnformer.visible import NUM_GLOBAL, as_tokens, encode_visible, positions, scatter, visible_cells
+from .nnformer.visible import NUM_GLOBAL, as_tokens, encode_visible, positions, scatter
+from .recompute import run
 
 MODES = ("sparse", "dense")
 
@@ -74,6 +75,7 @@ class NNFormerMAE(nn.Module):
         self.cell_size = tuple(cell_size or [n if odd else n * s for n, s, odd in last])
         self._check_cells()
         self.encoder = network.encoder
+        self.num_layers = network.num_layers
         self.fusion = Fusion(geometry, self.encoder.dims, decoder_dim)
         self.predictor = Predictor(self.in_channels, self.target_size, decoder_dim, decoder_depth, decoder_heads)
         self.mask_token = nn.Parameter(torch.empty(decoder_dim if self.sparse else self.encoder.dims[0]))
@@ -82,7 +84,11 @@ class NNFormerMAE(nn.Module):
     @property
     def no_weight_decay(self) -> tuple[str, ...]:
         """Names of the bias tables; the mask token is one-dimensional as norms and biases are."""
-        return tuple(name for name, _ in self.named_parameters() if name.endswith("bias_table"))
+        return bias_tables(self)
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth, that of `Encoder.layer_of`; fusion and predictor are as late as can be."""
+        return self.encoder.layer_of(name)
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that the network cannot take, or not in this mode.
@@ -115,7 +121,8 @@ class NNFormerMAE(nn.Module):
         Returns:
             (B, C, D, H, W); only its hidden voxels are trained.
         """
-        mask = self._checked(image, mask)
+        self.check_patch(image.shape[2:])
+        mask = checked_mask(mask, image, self.cell_size)
         grid = quotient(image.shape[2:], self.target_size)
         if self.sparse and bool(mask.all()):
             # where a whole volume is hidden by cells, a patch of it may show nothing: then there is nothing to encode
@@ -127,9 +134,8 @@ class NNFormerMAE(nn.Module):
             tokens = scatter(as_tokens(tokens, len(image)), places, grid, self.mask_token)
         return self.predictor(tokens)
 
-    def encode(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+    def encode(self, image: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
         """Return the encoder's output per stage: (B*V, d, h, w, C_s) of V visible cells if sparse, else (B, ...)."""
-        mask = self._checked(image, mask)
         if self.sparse:
             return encode_visible(self.encoder, self.geometry, image, visible_cells(mask), self.cell_size)
         # voxels first: a token's convolutions reach into its neighbours
@@ -137,18 +143,6 @@ class NNFormerMAE(nn.Module):
         tokens = run(self.encoder.stem, seen, checkpointing=self.encoder.checkpointing)
         hidden = expand_mask(mask, tokens.shape[1:4]).movedim(1, -1)
         return self.encoder.from_tokens(torch.where(hidden, self.mask_token.to(tokens.dtype), tokens))
-
-    def _checked(self, image: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        size = image.shape[2:]
-        self.check_patch(size)
-        grid = cell_grid(size, self.cell_size)
-        if mask is None:
-            return torch.zeros(len(image), 1, *grid, dtype=torch.bool, device=image.device)
-        if tuple(mask.shape[2:]) != grid:
-            raise InputError(
-                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}"
-            )
-        return mask
 
     def _check_cells(self) -> None:
         strides, windows = self.geometry.strides, self.geometry.windows

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple
-from ..pretraining.masks import cell_grid, expand_mask
+from ..pretraining.masks import cell_grid, checked_mask, expand_mask
 from .block_sparse import Cells, Filling, decode_cells, encode_cells
 from .lean_head import LeanHead
 from .resenc_unet import ResEncUNet
@@ -129,9 +129,7 @@ class Spark3D(nn.Module):
             (B, C, D, H, W); only its hidden voxels are trained.
         """
         self.network.check_patch(image.shape[2:])
-        if mask is None:
-            grid = cell_grid(image.shape[2:], self.cell_size)
-            mask = torch.zeros(image.shape[0], 1, *grid, dtype=torch.bool, device=image.device)
+        mask = checked_mask(mask, image, self.cell_size)
         if self.mask_input:
             image = image * ~expand_mask(mask, image.shape[2:])
         decoder, first = self.network.decoder, 0
@@ -165,7 +163,6 @@ class Spark3D(nn.Module):
     def _encode_cells(
         self, image: torch.Tensor, mask: torch.Tensor
     ) -> tuple[list[torch.Tensor], list[Filling], Cells, int]:
-        self._check_mask(mask, image.shape[2:])
         where = Cells(mask)
         num_masked = sum(not self._coarser(stride) for stride in self.strides)
         stages = encode_cells(self.network.encoder, image, where, num_masked, self.checkpointing)
@@ -180,7 +177,6 @@ class Spark3D(nn.Module):
 
         A stage coarser than the cells in every axis sees everything, as in the reference with its cells of 16 voxels.
         """
-        self._check_mask(mask, size)
         visible = []
         for stride in self.strides:
             stage_size = [n // s for n, s in zip(size, stride, strict=True)]
@@ -189,13 +185,6 @@ class Spark3D(nn.Module):
             else:
                 visible.append(~expand_mask(mask, stage_size))
         return visible
-
-    def _check_mask(self, mask: torch.Tensor, size: Sequence[int]) -> None:
-        grid = cell_grid(size, self.cell_size)
-        if tuple(mask.shape[2:]) != grid:
-            raise InputError(
-                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}"
-            )
 
     def _coarser(self, stride: Sequence[int]) -> bool:
         return all(s > c for s, c in zip(stride, self.cell_size, strict=True))

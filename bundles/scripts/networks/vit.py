@@ -10,12 +10,12 @@ from monai.networks.blocks import MLPBlock, SABlock
 from monai.networks.layers import Conv, DropPath
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple, nearest_multiple
 from ..pretraining.patches import patchify, take_patches
 from .positions import sincos_positions
+from .recompute import run
 
 POSITIONS = ("sincos", "learnable")
 
@@ -28,16 +28,15 @@ class Block(nn.Module):
     Args:
         hidden_size: channels of a token.
         num_heads: of the attention.
-        mlp_ratio: width of the MLP's inner layer in hidden sizes.
         drop_path: probability of skipping either half, per sample.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(hidden_size, eps=1e-6)
         self.attn = SABlock(hidden_size, num_heads, qkv_bias=True, use_flash_attention=True)
         self.norm2 = nn.LayerNorm(hidden_size, eps=1e-6)
-        self.mlp = MLPBlock(hidden_size, int(mlp_ratio * hidden_size))
+        self.mlp = MLPBlock(hidden_size, 4 * hidden_size)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -58,7 +57,6 @@ class ViT(nn.Module):
         hidden_size: channels of a token.
         depth: number of blocks.
         num_heads: of the attention; they share the channels equally.
-        mlp_ratio: width of the MLP's inner layer in hidden sizes.
         positions: "sincos" (fixed, pretraining) or "learnable" (starts from sin-cos, fine-tuning); the class token's
             row starts from zero. The state dict is the same.
         drop_path: probability of skipping a block's half, rising linearly from 0 to this value with depth.
@@ -80,7 +78,6 @@ class ViT(nn.Module):
         hidden_size: int = 768,
         depth: int = 12,
         num_heads: int = 12,
-        mlp_ratio: float = 4.0,
         positions: str = "sincos",
         drop_path: float = 0.0,
         checkpointing: bool = False,
@@ -110,7 +107,6 @@ class ViT(nn.Module):
             "hidden_size": hidden_size,
             "depth": depth,
             "num_heads": num_heads,
-            "mlp_ratio": mlp_ratio,
         }
         self.class_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         table = torch.cat([torch.zeros(1, 1, hidden_size), sincos_positions(self.grid, hidden_size)], dim=1)
@@ -122,7 +118,7 @@ class ViT(nn.Module):
             in_channels, hidden_size, kernel_size=self.patch_size, stride=self.patch_size
         )
         rates = [drop_path * number / max(depth - 1, 1) for number in range(depth)]
-        self.blocks = nn.ModuleList(Block(hidden_size, num_heads, mlp_ratio, rate) for rate in rates)
+        self.blocks = nn.ModuleList(Block(hidden_size, num_heads, rate) for rate in rates)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
         nn.init.normal_(self.class_token, std=0.02)
         nn.init.xavier_uniform_(self.patch_embedding.weight.data.view(hidden_size, -1))
@@ -164,10 +160,7 @@ class ViT(nn.Module):
         tokens = self.embed(image, visible)
         found: dict[int, torch.Tensor] = {}
         for number, block in enumerate(self.blocks):
-            if self.checkpointing and self.training:
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            tokens = run(block, tokens, checkpointing=self.checkpointing)
             if number in after:
                 found[number] = tokens
         return [*(found[number] for number in after), self.norm(tokens)]

@@ -9,21 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import InputError
 from .vit import ViT, ViTNetwork
-
-POOLINGS = ("token", "mean")
 
 
 class ViTClassifier(ViTNetwork):
-    """Predict logits of findings from the class token, or from the mean of the patches' tokens.
+    """Predict logits of findings from the class token after the encoder's norm, as SelfMedMAE does.
 
     Args:
         in_channels: image channels.
         out_channels: findings, one logit each.
         image_size: pixels or voxels per axis, two or three.
-        pooling: "token" (after the encoder's norm; SelfMedMAE) or "mean" (of the last block's patches, then a norm of
-            its own, as facebookresearch/mae fine-tunes; the encoder's final norm is not used and not trained).
         positions: see `ViT`.
         drop_path: see `ViT`.
         **encoder: further arguments of `ViT`.
@@ -39,32 +34,18 @@ class ViTClassifier(ViTNetwork):
         in_channels: int,
         out_channels: int,
         image_size: Sequence[int],
-        pooling: str = "token",
         positions: str = "learnable",
         drop_path: float = 0.1,
         **encoder: Any,
     ) -> None:
-        if pooling not in POOLINGS:
-            raise InputError(f"pooling is {pooling!r}; allowed are {', '.join(POOLINGS)}")
         super().__init__(ViT(in_channels, image_size, positions=positions, drop_path=drop_path, **encoder))
-        width, mean = self.encoder.hidden_size, pooling == "mean"
-        self.pooling = pooling
         self.out_channels = out_channels
-        head = nn.Linear(width, out_channels)
-        self.decoder = nn.Sequential(
-            OrderedDict(norm=nn.LayerNorm(width, eps=1e-6) if mean else nn.Identity(), head=head)
-        )
+        head = nn.Linear(self.encoder.hidden_size, out_channels)
+        self.decoder = nn.Sequential(OrderedDict(head=head))
         # nearly zero, as in facebookresearch/mae: the first steps are not spent on unlearning random logits
         nn.init.trunc_normal_(head.weight, std=2e-5)
         nn.init.zeros_(head.bias)
-        # without this DDP would wait for a gradient that never comes
-        self.encoder.norm.requires_grad_(not mean)
-        self.settings = {
-            "name": "ViTClassifier",
-            **self.encoder.settings,
-            "out_channels": out_channels,
-            "pooling": pooling,
-        }
+        self.settings = {"name": "ViTClassifier", **self.encoder.settings, "out_channels": out_channels}
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Predict logits.
@@ -75,5 +56,4 @@ class ViTClassifier(ViTNetwork):
         Returns:
             (B, out_channels).
         """
-        last, final = self.encoder.states(image, after=[len(self.encoder.blocks) - 1])
-        return self.decoder(final[:, 0] if self.pooling == "token" else last[:, 1:].mean(1))
+        return self.decoder(self.encoder(image)[:, 0])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import InputError
+from ..pretraining.masks import checked_mask, visible_cells
 from ..pretraining.patches import unpatchify
 from .positions import sincos_positions
 from .vit import Block, ViT, ViTNetwork, check_heads, initialize_linear
@@ -63,31 +63,9 @@ class ViTMAE(ViTNetwork):
         Returns:
             (B, C, *size); only its hidden voxels are trained.
         """
-        if mask is None:
-            mask = torch.zeros(len(image), 1, *self.encoder.grid, dtype=torch.bool, device=image.device)
-        visible = self.visible_patches(mask)
+        visible = visible_cells(checked_mask(mask, image, self.cell_size))
         patches = self.decoder(self.encoder(image, visible), visible)
         return unpatchify(patches, self.cell_size, image.shape[2:])
-
-    def visible_patches(self, mask: torch.Tensor) -> torch.Tensor:
-        """Return the numbers (B, k) of the visible patches, ascending.
-
-        Raises:
-            InputError: if the mask has another grid than the patches, or hides more in one sample than in another.
-        """
-        if tuple(mask.shape[2:]) != self.encoder.grid:
-            raise InputError(
-                f"the mask has {list(mask.shape[2:])} cells, a patch of {list(self.encoder.image_size)} voxels has "
-                f"{list(self.encoder.grid)}"
-            )
-        seen = ~mask.flatten(1)
-        counts = set(seen.sum(1).tolist())
-        if len(counts) > 1:
-            raise InputError(
-                f"the masks of a batch leave between {min(counts)} and {max(counts)} patches visible: hide equally "
-                "many in each sample (see scripts.pretraining.DrawMasks)"
-            )
-        return seen.nonzero()[:, 1].view(len(mask), -1)
 
 
 class MAEDecoder(nn.Module):

@@ -76,3 +76,39 @@ def expand_mask(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     for axis, n in enumerate(size, start=2):
         mask = mask.repeat_interleave(n // mask.shape[axis], dim=axis)
     return mask
+
+
+def checked_mask(mask: torch.Tensor | None, image: torch.Tensor, cell_size: Sequence[int]) -> torch.Tensor:
+    """Return the mask of an image, which has to have its cells.
+
+    Args:
+        mask: (B, 1, *grid), bool, True = hidden; None hides nothing.
+        image: (B, C, *size).
+        cell_size: voxels per axis.
+
+    Raises:
+        InputError: if the mask has another grid than the cells of the image, or these do not tile it.
+    """
+    size = image.shape[2:]
+    grid = cell_grid(size, cell_size)
+    if mask is None:
+        return torch.zeros(len(image), 1, *grid, dtype=torch.bool, device=image.device)
+    if tuple(mask.shape[2:]) != grid:
+        raise InputError(f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}")
+    return mask
+
+
+def visible_cells(mask: torch.Tensor) -> torch.Tensor:
+    """Return the numbers (B, k) of the visible cells of a mask (B, 1, *grid), ascending, in C order of the grid.
+
+    Raises:
+        InputError: if the samples show different numbers of cells.
+    """
+    shown = ~mask.flatten(1)
+    counts = set(shown.sum(dim=1).tolist())
+    if len(counts) > 1:
+        raise InputError(
+            f"the masks of a batch show between {min(counts)} and {max(counts)} cells: hide equally many in each "
+            "sample (see scripts.pretraining.DrawMasks)"
+        )
+    return shown.nonzero()[:, 1].view(len(mask), -1)

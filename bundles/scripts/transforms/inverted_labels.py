@@ -63,7 +63,8 @@ class InvertedLabelsd(MapTransform):
             )
         size, logits = logits.shape[1:], logits.flatten(1)
         # how much of a voxel's probability the network's grid holds: all, a part at the rim of a cut, nothing beyond
-        whole = MetaTensor(torch.ones(1, *size, device=logits.device))
+        # on the CPU, since inverting takes 68 bytes a voxel of the scan
+        whole = MetaTensor(torch.ones(1, *size))
         share = self.invert({self.orig_key: image, "probability": whole})["probability"]
         labels = torch.zeros_like(share)  # they have the scan's affine
         if self.order is None:
@@ -72,8 +73,8 @@ class InvertedLabelsd(MapTransform):
             decide = partial(regions_at, logits, self.order)
         for part, place in places(image.affine, share.affine, share.shape[1:]):
             index, offset = neighbours(place.to(logits.device), size)
-            found = decide(plain(share)[0, part].flatten(), index, offset)
-            plain(labels)[0, part] = found.view(place.shape[1:]).to(labels.dtype)
+            found = decide(plain(share)[0, part].flatten().to(logits.device), index, offset)
+            plain(labels)[0, part] = found.view(place.shape[1:]).to(plain(labels))
         return labels
 
 

@@ -23,20 +23,19 @@ class LabelGuidedVoxelsd(MapTransform):
     image that are not zero. The label stays a file: it is read where it lies and never resampled.
 
     Args:
-        keys: of the image (C, D, H, W), with its affine, after everything that changes its grid.
-        label_key: of the label's path; removed.
+        keys: of the image (C, D, H, W), with its affine, after everything that changes its grid; `label`, the label's
+            path, is removed.
         count: voxels per row, drawn by a fixed seed.
     """
 
-    def __init__(self, keys: KeysCollection, label_key: str = "label", count: int = 1000) -> None:
+    def __init__(self, keys: KeysCollection, count: int = 1000) -> None:
         super().__init__(keys)
-        self.label_key = label_key
         self.count = count
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add (rows, count, 3) voxel coordinates; a row without voxels is left out."""
         d = dict(data)
-        scan = read_scan(d.pop(self.label_key))
+        scan = read_scan(d.pop("label"))
         label, to_world = np.asarray(scan[0]), np.asarray(scan.affine, dtype=float)
         for key in self.key_iterator(d):
             image, from_image = np.asarray(d[key]), np.asarray(d[key].affine, dtype=float)

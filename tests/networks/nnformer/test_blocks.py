@@ -148,3 +148,19 @@ def test_nothing_is_kept_apart_without_shift_and_padding():
     apart = separation((4, 2, 2), (2, 2, 2), (1, 0, 0))
     assert apart.shape == (2, 8, 8) and (apart[0] == 0).all()
     assert (apart[1, :4, :4] == 0).all() and (apart[1, :4, 4:] == -100).all()
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_biases_lie_as_the_fast_kernels_of_a_gpu_want_them(monkeypatch, shifted):
+    """Otherwise attention falls back to one that multiplies in single precision, without a word."""
+    seen, attend = [], torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *parts, attn_mask: (seen.append(attn_mask), attend(*parts, attn_mask=attn_mask))[1],
+    )
+    block, _ = random_block(window=(2, 2, 2), shifted=shifted)
+    block(torch.randn(1, 4, 4, 2, 4).double())
+    places = torch.tensor([[[0, 0, 0], [1, 0, 1], [1, 1, 1]]])
+    block.forward_tokens(torch.randn(1, 3, 4).double(), relative_index(places, (2, 2, 2), False))
+    assert len(seen) == 2 and all(mask.stride(-1) == 1 for mask in seen)

@@ -12,8 +12,8 @@ from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
 from tools.new_bundle.__main__ import commands, main
-from tools.project import ROOT
 from tools.render.bundle import render_card
+from tools.zoo_check.metadata import SCHEMA
 
 pytestmark = pytest.mark.slow
 SMALL = {"memory": "350MB"}
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 def test_it_is_what_its_card_says_and_passes_the_static_checks(made):
     card = json.loads((made / "card.json").read_text())
     assert {path: (made / path).read_text() for path in render_card(card)} == render_card(card)
-    verify_metadata(meta_file=str(made / "configs/metadata.json"), filepath=str(ROOT / "tools/meta_schema.json"))
+    verify_metadata(meta_file=str(made / "configs/metadata.json"), filepath=str(SCHEMA))
     train, inference = (json.loads((made / f"configs/{name}.json").read_text()) for name in ("train", "inference"))
     assert train["channels"] == inference["channels"] == ["CT"]
     assert train["labels"] == {"background": 0, "label 1": 1, "label 2": 2} and train["spacing"] == [1, 1, 2]

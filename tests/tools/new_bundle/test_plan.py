@@ -135,7 +135,9 @@ def test_no_size(text):
         bytes_of(text)
 
 
-@pytest.mark.parametrize("network", ["resenc", "unetr", "nnformer"])
-def test_other_networks_get_a_patch_that_they_take(network):
-    patch = nearest_patch(network, [40, 56, 20])
-    assert all(side % 16 == 0 for side in patch)
+@pytest.mark.parametrize(
+    ("network", "fitting"),
+    [("resenc", [64, 64, 32]), ("unetr", [48, 64, 16]), ("nnformer", [128, 128, 128])],
+)
+def test_other_networks_get_the_nearest_patch_that_they_take(network, fitting):
+    assert nearest_patch(network, [50, 56, 20]) == fitting

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,7 +9,6 @@ from scripts.errors import InputError
 from tests.tools.render.toy_project import CARD, changed, write_card
 from tools.render.__main__ import main
 from tools.render.bundle_table import BEGIN, END
-from tools.render.files import write
 from tools.render.stale import differences
 
 
@@ -82,16 +80,3 @@ def test_the_readmes_table_follows_the_cards(project: Path, capsys: pytest.Captu
     readme.write_text(f"{END} {BEGIN}")
     with pytest.raises(InputError, match="README.md needs the lines"):
         main(root=str(project))
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "a.json"
-    write(target, b"old")
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(InputError, match="No space"):
-        write(target, b"new")
-    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]

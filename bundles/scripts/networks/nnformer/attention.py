@@ -12,6 +12,11 @@ from torch import nn
 from .window import coordinates, relative_index
 
 
+def bias_tables(network: nn.Module) -> tuple[str, ...]:
+    """Name the tables of relative positions in a network, which weight decay spares."""
+    return tuple(name for name, _ in network.named_parameters() if name.endswith("bias_table"))
+
+
 class WindowAttention(nn.Module):
     """Multi-head attention with relative position bias.
 
@@ -62,7 +67,9 @@ class WindowAttention(nn.Module):
         own = bias.dim() > 3
         axes = (1, 2) if own else (0, 1)
         bias = bias.flatten(-4, -3) if own else bias
-        bias = bias.to(q.dtype).expand(1, -1, -1, -1) if bias.dim() == 3 else bias.to(q.dtype)
+        # of a mask the fast kernels of a GPU want the last axis to lie closest together
+        bias = bias.to(q.dtype).contiguous()
+        bias = bias.expand(1, -1, -1, -1) if bias.dim() == 3 else bias
         out = F.scaled_dot_product_attention(q.flatten(*axes), k.flatten(*axes), v.flatten(*axes), attn_mask=bias)
         out = out.unflatten(axes[0], (windows, heads) if own else (-1, windows))
         return self.out(out.transpose(2, 3).flatten(3))

@@ -67,7 +67,7 @@ class Block(nn.Module):
         bias = self.attention.bias()
         apart = separation(grid, self.window, shift, self.shift_mask, not self.quirks, x.device)
         if apart is not None:
-            bias = bias + apart[:, None].to(bias.dtype)
+            bias = bias + apart[:, None].type_as(bias)  # to its device too, where a trace from a CPU runs elsewhere
         normed = self._windows(self.norm1(x), shift)
         if skip is None:
             attended = self.attention(normed, bias)

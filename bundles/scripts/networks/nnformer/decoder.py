@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..recompute import run
 from .blocks import Block
-from .encoder import run
 from .geometry import Geometry
 from .sampling import Up, convolve
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
+from ..recompute import run
 from .blocks import Block
 from .geometry import Geometry
 from .sampling import Down, Stem
@@ -42,6 +42,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.checkpointing = checkpointing
+        self.depths = tuple(depths)
         self.dims = [dim * 2**stage for stage in range(len(depths))]
         rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
         self.stem = Stem(in_channels, dim, geometry.stem_strides)
@@ -56,6 +57,25 @@ class Encoder(nn.Module):
             for d, stride, padding in zip(self.dims, geometry.down_strides, geometry.down_paddings, strict=False)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(d) for d in self.dims)
+
+    @property
+    def num_layers(self) -> int:
+        """Depths of `layer_of`: 0, one for each block, and one for all that follows."""
+        return sum(self.depths) + 1
+
+    def layer_of(self, name: str) -> int:
+        """Return a parameter's depth for layer-wise decay of the learning rate: 0 = stem, then block by block.
+
+        The convolution behind a stage counts with the stage's last block, the norms of the outputs with what follows.
+        """
+        match name.split("."):
+            case ["encoder", "stem", *_]:
+                return 0
+            case ["encoder", "stages", stage, block, *_]:
+                return sum(self.depths[: int(stage)]) + int(block) + 1
+            case ["encoder", "downs", stage, *_]:
+                return sum(self.depths[: int(stage) + 1])
+        return self.num_layers
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Return the normed output (B, d, h, w, C_s) of each stage for an image (B, C, D, H, W)."""
@@ -76,10 +96,3 @@ class Encoder(nn.Module):
         for block in self.stages[stage].children():
             x = run(block, x, checkpointing=self.checkpointing)
         return x
-
-
-def run(module: Any, *inputs: Any, checkpointing: bool) -> torch.Tensor:
-    """Call `module`, with `checkpointing` keeping only its inputs for the backward pass."""
-    if checkpointing and torch.is_grad_enabled():
-        return checkpoint(module, *inputs, use_reentrant=False)
-    return module(*inputs)

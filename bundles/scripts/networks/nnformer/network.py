@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...errors import InputError, check_flags
+from .attention import bias_tables
 from .decoder import Decoder
 from .encoder import Encoder
 from .geometry import Geometry
@@ -146,27 +147,17 @@ class NNFormer(nn.Module):
 
     @property
     def num_layers(self) -> int:
-        """Depths of `layer_of`: 0, one for each block of the encoder, and one for all that follows."""
-        return sum(self.depths) + 1
+        """See `Encoder.num_layers`."""
+        return self.encoder.num_layers
 
     @property
     def no_weight_decay(self) -> tuple[str, ...]:
         """Names of the bias tables, which are positions."""
-        return tuple(name for name, _ in self.named_parameters() if name.endswith("bias_table"))
+        return bias_tables(self)
 
     def layer_of(self, name: str) -> int:
-        """Return the depth of a parameter for layer-wise decay of the learning rate: 0 = stem, then block by block.
-
-        The convolution behind a stage counts with the stage's last block, the norms of the outputs with the decoder.
-        """
-        match name.split("."):
-            case ["encoder", "stem", *_]:
-                return 0
-            case ["encoder", "stages", stage, block, *_]:
-                return sum(self.depths[: int(stage)]) + int(block) + 1
-            case ["encoder", "downs", stage, *_]:
-                return sum(self.depths[: int(stage) + 1])
-        return self.num_layers
+        """See `Encoder.layer_of`."""
+        return self.encoder.layer_of(name)
 
     def check_patch(self, size: Sequence[int]) -> None:
         """Refuse a patch (D, H, W) in voxels that the network cannot take down and up again.

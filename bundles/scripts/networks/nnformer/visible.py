@@ -13,24 +13,12 @@ import torch
 from einops import rearrange
 
 from ...errors import InputError
-from .encoder import Encoder, run
+from ..recompute import run
+from .encoder import Encoder
 from .geometry import Geometry, quotient
 from .window import coordinates, relative_index
 
 NUM_GLOBAL = 2  # stages at the end in which the units meet
-
-
-def visible_cells(mask: torch.Tensor) -> torch.Tensor:
-    """Return the numbers (B, V) of the visible cells of a mask (B, 1, d, h, w), True = hidden.
-
-    Raises:
-        InputError: if samples show different numbers of cells, or none.
-    """
-    shown = ~mask.flatten(1)
-    counts = shown.sum(dim=1).tolist()
-    if min(counts) != max(counts) or min(counts) == 0:
-        raise InputError(f"the samples of a batch show {counts} cells; show equally many in each, and at least one")
-    return shown.nonzero()[:, 1].view(mask.shape[0], -1)
 
 
 def encode_visible(
@@ -47,7 +35,12 @@ def encode_visible(
 
     Returns:
         Per stage (B*V, d, h, w, C_s), the normed output on the tokens of each visible cell.
+
+    Raises:
+        InputError: if there is none.
     """
+    if not cells.shape[1]:
+        raise InputError("the mask hides everything: show at least one cell")
     size = image.shape[2:]
     grids = geometry.grids(size)
     units = [quotient(cell_size, stride) for stride in geometry.strides]
@@ -67,7 +60,7 @@ def encode_visible(
             tokens = gather(down.reduce(seen), places[stage])  # type: ignore[operator]
         for block in encoder.stages[stage].children():
             index = relative_index(places[stage], geometry.windows[stage], block.quirks)  # type: ignore[arg-type]
-            tokens = run(block.forward_tokens, tokens, index, checkpointing=encoder.checkpointing)
+            tokens = run(block.forward_tokens, tokens, index, checkpointing=encoder.checkpointing)  # type: ignore[arg-type]
         normed = encoder.norms[stage](tokens)
         outputs.append(normed.reshape(-1, *units[stage], normed.shape[-1]))
     return outputs

@@ -1,4 +1,4 @@
-"""Measurements as Markdown, for the terminal and the model cards."""
+"""What `benchmarks.spark3d` measured as Markdown, for the terminal and the model cards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def execution_table(report: dict[str, Any]) -> str:
-    """Render what `benchmarks.spark3d` measured."""
+    """Render a report of `benchmarks.spark3d`: one row per part and share of hidden cells."""
     lines = ["| | hidden | dense | block-sparse | times less (range) |", "| --- | --- | --- | --- | --- |"]
     for part in ("encoder", "step"):
         for name, found in report.get(part, {}).items():
