@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scripts.checkpoints import transfer_weights
+from scripts.checkpoints.preprocessing import warn_of_other_preprocessing
 from scripts.networks import ResEncUNet
 
 HERE = {"spacing": [1.0, 1.0, 1.0], "normalization": "z-score"}
@@ -17,9 +18,12 @@ def unet():
     ("plan", "told"),
     [
         ({}, []),
-        ({"spacing": [1, 1, 1], "normalization": "z-score"}, []),
+        ({"spacing": [1, 1, 1], "normalization": "z-score of the image, each channel"}, []),
         ({"spacing": [1.0, 1.0, 3.0], "normalization": "z-score"}, ["spacing [1.0, 1.0, 3.0], here it is [1.0, 1.0"]),
-        ({"spacing": [2.0, 1.0, 1.0], "normalization": "HU"}, ["spacing", "normalization HU, here it is z-score"]),
+        (
+            {"spacing": [2.0, 1.0, 1.0], "normalization": "HU from -175 to 250"},
+            ["spacing", "HU from -175 to 250, here it is z-score"],
+        ),
     ],
 )
 def test_weights_of_scans_prepared_otherwise_are_warned_of(tmp_path, caplog, plan, told):
@@ -28,3 +32,17 @@ def test_weights_of_scans_prepared_otherwise_are_warned_of(tmp_path, caplog, pla
         transfer_weights(unet(), tmp_path / "model.pt", preprocessing=HERE)
     assert len(caplog.messages) == len(told)
     assert all(words in message for words, message in zip(told, caplog.messages, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "alike"),
+    [
+        ("HU from -175 to 250 to the range 0 to 1", "-175 to 250 HU to 0 to 1, clipped", True),
+        ("HU from -175 to 250 to the range 0 to 1", "HU from -100 to 250 to the range 0 to 1", False),
+        ("z-score of the non-zero voxels", "z-score over the non-zero crop, each channel", True),
+        ("z-score of the non-zero voxels", "HU from 0 to 1 to the range 0 to 1", False),
+    ],
+)
+def test_the_numbers_of_a_normalisation_count_not_its_words(words, others, alike, caplog):
+    warn_of_other_preprocessing({"normalization": words}, {"normalization": others}, "model.pt")
+    assert (not caplog.messages) == alike

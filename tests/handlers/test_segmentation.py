@@ -54,6 +54,16 @@ def test_the_account_holds_every_case_and_class(engine, tmp_path):
     assert engine.state.metrics == {"mean_dsc": content["summary"]["mean"]["dsc"]["mean"]}
 
 
+@pytest.mark.gpu
+def test_references_on_a_gpu_are_scored_against_labels_on_the_cpu(engine, tmp_path):
+    for output in engine.state.output:
+        output["label"] = output["label"].cuda()
+    report = SegmentationReport(str(tmp_path), LABELS, lesion_scores=True)
+    report.score(engine)
+    report.write(engine)
+    assert len(json.loads((tmp_path / "metrics.json").read_text())["cases"]) == 4
+
+
 def test_distances_are_in_mm_of_the_image(engine, tmp_path):
     report = SegmentationReport(str(tmp_path), LABELS)
     report.score(engine)

@@ -82,10 +82,11 @@ def main(
     listed = len(cases) < len(source.cases) or not source.has_dataset_json
     if listed:
         write_dataset_json(part, source, cases, names, stated)
+    split = own_split(source.folder)
     validate(part, cases[0])
     finish(part, bundle, card)
     print(account(bundle, found, plan, names))
-    print(commands(bundle, None if listed else source.folder, pretrained))
+    print(commands(bundle, None if listed else source.folder, None if listed else split, pretrained))
 
 
 def sound_cases(source: Source, faults: list[Fault], leave_out: bool, part: Path) -> list[dict[str, Any]]:
@@ -136,11 +137,17 @@ def account(bundle: Path, found: Fingerprint, plan: Plan, channels: list[str]) -
     )
 
 
-def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
-    """Return how to train, evaluate and infer, from the project folder; by the data's own split where it has one."""
+def own_split(folder: Path) -> Path | None:
+    """Return the file by which the data are divided into training and test cases already, if there is one."""
+    path = folder / "split.json"
+    content = read_json(path) if path.is_file() else None
+    return path if isinstance(content, dict) and all(content.get(part) for part in PARTS) else None
+
+
+def commands(bundle: Path, folder: Path | None, split: Path | None, pretrained: str | None) -> str:
+    """Return how to train, evaluate and infer, from the project folder."""
     data: dict[str, object] = {"dataset_dir": folder} if folder else {}
-    split = folder / "split.json" if folder else None
-    if split and split.is_file() and all(part in read_json(split) for part in PARTS):
+    if split:
         data["split"] = split
     start: dict[str, object] = {"pretrained": pretrained} if pretrained else {}
     lines = [

@@ -8,7 +8,7 @@ from .fingerprint import Fingerprint
 from .folders import Source
 from .geometry import unit_of
 from .intensity import WINDOW, component
-from .plan import Plan, nearest_patch
+from .plan import Plan, covering_patch
 
 SPARK3D = "T. Wald et al., Revisiting MAE pre-training for 3D medical image segmentation, CVPR 2025, arXiv:2410.23132"
 NNUNET = "F. Isensee et al., nnU-Net, Nature Methods 18, 203 (2021)"
@@ -46,7 +46,7 @@ def make_card(
         "dataset": _dataset(title, source, data, channels, labels),
         "network": plan.network,
         "networks": {
-            network: plan.ids if network == plan.network else {"patch_size": nearest_patch(network, plan.patch_size)}
+            network: plan.ids if network == plan.network else {"patch_size": covering_patch(network, plan.patch_size)}
             for network in NETWORKS
         },
         "common": {

@@ -14,7 +14,6 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
-from scripts.geometry import nearest_multiple
 from scripts.networks.nnformer.geometry import Geometry
 
 from ..memory import GIB, Cost
@@ -214,10 +213,18 @@ def has_sides(labels: dict[str, int]) -> bool:
     return any({"left", "right"} & set(re.split(r"[^a-z]+", name.lower())) for name in labels)
 
 
-def nearest_patch(network: str, patch: list[int]) -> list[int]:
-    """Return the patch nearest to `patch` that a network of the template takes with its own default arguments."""
+def covering_patch(network: str, patch: list[int]) -> list[int]:
+    """Return a patch that a network of the template takes with its own default arguments, about as large as `patch`.
+
+    It is the smallest that holds `patch`, of nnFormer the nearest. A U-Net's bottleneck has two voxels at least, since
+    of one alone nothing can be normalised.
+    """
     arguments = json.loads((TEMPLATE / "networks" / f"{network}.json").read_text())["network_def"]
     if network == "nnformer":
         keys = ("stem_strides", "windows", "down_strides", "down_paddings")
         return Geometry.of(*(arguments[key] for key in keys)).nearest(patch)
-    return nearest_multiple(patch, arguments["patch_size"] if network == "unetr" else unit_of(arguments["strides"]))
+    unit = arguments["patch_size"] if network == "unetr" else unit_of(arguments["strides"])
+    covering = [-(-n // u) * u for n, u in zip(patch, unit, strict=True)]
+    if network == "resenc" and covering == list(unit):
+        covering[covering.index(max(covering))] *= 2
+    return covering

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
+
+from ..processes import rank_and_size
 
 
 def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], source: str | Path) -> None:
@@ -12,11 +15,12 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
 
     Args:
         plan: of the checkpoint, see `TrainingCheckpoint`.
-        own: what is done now by the same names, such as `spacing` (mm) and `normalization` (in words).
+        own: what is done now by the same names, such as `spacing` (mm) and `normalization` (in words, of which the
+            numbers count or, where there are none, the first).
         source: where the weights come from, for the message.
     """
     for name, value in own.items():
-        if name in plan and plan[name] != value:
+        if name in plan and _meaning(plan[name]) != _meaning(value) and rank_and_size()[0] == 0:
             logging.getLogger(__name__).warning(
                 "%s was pretrained with %s %s, here it is %s: weights transfer best between scans prepared alike",
                 source,
@@ -24,3 +28,9 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
                 plan[name],
                 value,
             )
+
+
+def _meaning(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", value)] or value.split()[:1]

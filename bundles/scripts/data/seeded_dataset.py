@@ -55,10 +55,11 @@ class SeededDataset(CachedDataset):
     def prepare(self) -> None:
         """Preprocess all cases that the cache lacks, and warn of labels that nothing teaches."""
         super().prepare()
-        absent = absent_labels(self, self.labels) if self.labels and self.cache_dir else []
+        asks = self.labels and self.cache_dir and rank_and_size()[0] == 0
+        absent = absent_labels(self, self.labels or {}) if asks else []
         if absent:
             logging.getLogger(__name__).warning(
-                "none of the %d training cases has %s: the network cannot learn it", len(self), ", ".join(absent)
+                "none of the %d training cases has %s: nothing is learnt of it", len(self), ", ".join(absent)
             )
 
     def __getitem__(self, index: int | Draw) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class SegmentationReport:
             # the image's axes need not be in the order of RAS
             axes = io_orientation(affine.cpu().numpy())[:, 0].astype(int)
             voxel_mm = None if self.voxel_mm is None else self.voxel_mm[axes].tolist()
-            pred, label = (torch.as_tensor(output[key][0]).round() for key in ("pred", "label"))
+            # labels come back from inverting on the CPU, references from the batch on the device
+            pred, label = (torch.as_tensor(output[key][0]).cpu().round() for key in ("pred", "label"))
             rows = segmentation_scores(pred, label, self.classes, spacing, self.tolerance, voxel_mm)
             self.aggregated.add(pred, label, math.prod(spacing))
             if self.counts_lesions:

@@ -29,7 +29,8 @@ class _CaseDice(CumulativeIterationMetric):
         self.first = 0 if include_background else 1
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        predicted, true = y_pred[:, self.first :], y[:, self.first :]
+        # logits that a GPU had no room for are on the CPU
+        predicted, true = y_pred[:, self.first :], y[:, self.first :].to(y_pred.device)
         dice = compute_dice(predicted, true, include_background=True, ignore_empty=True)
         invented = predicted.flatten(2).any(dim=2) & ~true.flatten(2).any(dim=2)
         return torch.where(invented, torch.zeros_like(dice), dice)

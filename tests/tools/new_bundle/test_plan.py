@@ -13,7 +13,7 @@ from scripts.networks import UNETR, NNFormer, ResEncUNet
 from tools.memory import Cost, bytes_of
 from tools.new_bundle.fingerprint import Channel, Fingerprint
 from tools.new_bundle.intensity import chosen, component, is_ct
-from tools.new_bundle.plan import COMPACT, _train, has_sides, make_plan, nearest_patch
+from tools.new_bundle.plan import COMPACT, _train, covering_patch, has_sides, make_plan
 from tools.new_bundle.pretrained import read_plan
 from tools.project import ROOT
 from tools.render.overlays import overlaid
@@ -136,8 +136,14 @@ def test_no_size(text):
 
 
 @pytest.mark.parametrize(
-    ("network", "fitting"),
-    [("resenc", [64, 64, 32]), ("unetr", [48, 64, 16]), ("nnformer", [128, 128, 128])],
+    ("network", "patch", "covering"),
+    [
+        ("resenc", [50, 56, 20], [64, 64, 32]),
+        ("resenc", [40, 40, 40], [64, 64, 64]),
+        ("resenc", [20, 32, 16], [64, 32, 32]),
+        ("unetr", [50, 56, 20], [64, 64, 32]),
+        ("nnformer", [50, 56, 20], [128, 128, 128]),
+    ],
 )
-def test_other_networks_get_the_nearest_patch_that_they_take(network, fitting):
-    assert nearest_patch(network, [50, 56, 20]) == fitting
+def test_other_networks_get_a_patch_that_they_take(network, patch, covering):
+    assert covering_patch(network, patch) == covering
