@@ -155,6 +155,7 @@ def test_a_share_of_the_cases_is_no_account_of_them_all(tmp_path, monkeypatch, r
     report(str(tmp_path), *given).attach(evaluator)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     with pytest.raises(InputError, match="runs in 2 processes, .* run it in one"):
         evaluator.run([0])
     assert not any(tmp_path.iterdir())
