@@ -185,3 +185,13 @@ def test_weights_for_other_classes_are_refused_and_other_names_warned_of(tmp_pat
     load_weights(unet(2), path, regions)
     with pytest.raises(InputError, match='was trained for the regions .* give --regions "{.whole.: '):
         load_weights(unet(2), path, regions | {"enhancing": 2})
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.1), (0.1, 0.0), (0.1, 0.1)])
+def test_dropout_may_come_or_go(tmp_path, before, after):
+    """The norm behind a dropout has another number, and is the same."""
+    source, network = unet(1, dropout=before), unet(2, dropout=after)
+    torch.save({"model": source.state_dict()}, tmp_path / "model.pt")
+    transfer_weights(network, tmp_path / "model.pt", "encoder+decoder")
+    given, taken = dict(source.named_parameters()), dict(network.named_parameters())
+    assert given.keys() == taken.keys() and all(torch.equal(taken[key], value) for key, value in given.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def transfer_weights(
     checkpoint = read_checkpoint(pretrained)
     plan = checkpoint.get("plan", {})
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
-    source = trained_tensors(source, checkpoint["model"])
+    source = _with_norms(trained_tensors(source, checkpoint["model"]), own)
     check_settings(plan, network, SHAPELESS, pretrained)
     warn_of_other_preprocessing(plan, preprocessing or {}, pretrained)
     new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
@@ -143,6 +144,12 @@ def transfer_weights(
     if plan.get("task") == "segmentation" and "decoder" not in parts:
         log.info("%s segments already: --transfer encoder+decoder would keep its decoder too", pretrained)
     return network
+
+
+def _with_norms(source: State, own: State) -> State:
+    """Add norms under the numbers that they have in `own`, where dropout stands before them in one of the two only."""
+    norms = {key: re.sub(r"\.all_modules\.[12]\.", ".norm.", key) for key in own if key not in source}
+    return source | {key: source[norm] for key, norm in norms.items() if norm in source}
 
 
 def _matching(network: nn.Module, own: State, source: State, plan: dict[str, Any]) -> tuple[State, list[str]]:
