@@ -82,11 +82,10 @@ def main(
     listed = len(cases) < len(source.cases) or not source.has_dataset_json
     if listed:
         write_dataset_json(part, source, cases, names, stated)
-    split = own_split(source.folder)
     validate(part, cases[0])
     finish(part, bundle, card)
     print(account(bundle, found, plan, names))
-    print(commands(bundle, None if listed else source.folder, None if listed else split, pretrained))
+    print(commands(bundle, None if listed else source.folder, pretrained))
 
 
 def sound_cases(source: Source, faults: list[Fault], leave_out: bool, part: Path) -> list[dict[str, Any]]:
@@ -144,10 +143,10 @@ def own_split(folder: Path) -> Path | None:
     return path if isinstance(content, dict) and all(content.get(part) for part in PARTS) else None
 
 
-def commands(bundle: Path, folder: Path | None, split: Path | None, pretrained: str | None) -> str:
+def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
     """Return how to train, evaluate and infer, from the project folder."""
     data: dict[str, object] = {"dataset_dir": folder} if folder else {}
-    if split:
+    if folder and (split := own_split(folder)):
         data["split"] = split
     start: dict[str, object] = {"pretrained": pretrained} if pretrained else {}
     lines = [

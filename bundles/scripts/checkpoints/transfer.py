@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -112,17 +111,19 @@ def transfer_weights(
     if pretrained is None:
         log.info("training from scratch: no pretrained weights given")
         return network
-    # the library's decoder holds the encoder once more under its own name: the same tensors
-    own = {key: value for key, value in network.state_dict().items() if not key.startswith("decoder.encoder.")}
+    # the library's modules hold some tensors under several names, of which these are the first
+    once = {name for named in (network.named_parameters(), network.named_buffers()) for name, _ in named}
+    own = {key: value for key, value in network.state_dict().items() if key in once}
+    head: Any = network.head
     checkpoint = read_checkpoint(pretrained)
     plan = checkpoint.get("plan", {})
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
-    source = _with_norms(trained_tensors(source, checkpoint["model"]), own)
+    source = trained_tensors(source, checkpoint["model"])
     check_settings(plan, network, SHAPELESS, pretrained)
     warn_of_other_preprocessing(plan, preprocessing or {}, pretrained)
     new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
     wanted = [key for key in own if _part(key) in parts.split("+")]
-    heads = [key for key in wanted if new_head and key.startswith(_heads(network))]
+    heads = [key for key in wanted if new_head and key.startswith(head)]
     taken, fitted = _matching(network, {key: own[key] for key in wanted if key not in heads}, source, plan)
     skipped = [key for key in wanted if key not in taken]
     _check_enough(parts, wanted, skipped, source, own, pretrained)
@@ -138,7 +139,7 @@ def transfer_weights(
         ", ".join(skipped) or "none",
         len(own) - len(wanted),
     )
-    new = [key for key in skipped if key.startswith(_heads(network))]
+    new = [key for key in skipped if key.startswith(head)]
     if new:
         log.info("the head is new, for the classes %s: %s", ", ".join(classes or ()) or "unnamed", ", ".join(new))
     if plan.get("task") == "segmentation" and "decoder" not in parts:
@@ -146,17 +147,11 @@ def transfer_weights(
     return network
 
 
-def _with_norms(source: State, own: State) -> State:
-    """Add norms under the numbers that they have in `own`, where dropout stands before them in one of the two only."""
-    norms = {key: re.sub(r"\.all_modules\.[12]\.", ".norm.", key) for key in own if key not in source}
-    return source | {key: source[norm] for key, norm in norms.items() if norm in source}
-
-
 def _matching(network: nn.Module, own: State, source: State, plan: dict[str, Any]) -> tuple[State, list[str]]:
     """Return the tensors of `source` that the network takes, and the names of those that were adapted for it."""
     taken: State = {}
     fitted = []
-    for key in (key for key in own if key in source):
+    for key in [key for key in own if key in source]:
         same = source[key].shape == own[key].shape and not is_of_another_grid(network, key, source[key], plan)
         tensor = source[key] if same else adapted(network, key, source[key], own[key], plan)
         if tensor is not None:
@@ -181,10 +176,6 @@ def _check_enough(
             f"nothing of the decoder in {pretrained} fits this network, whose decoder is of another kind: give "
             "--transfer encoder"
         )
-
-
-def _heads(network: Any) -> tuple[str, ...]:
-    return tuple(network.head)
 
 
 def _part(key: str) -> str:

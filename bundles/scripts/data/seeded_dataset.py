@@ -55,9 +55,9 @@ class SeededDataset(CachedDataset):
     def prepare(self) -> None:
         """Preprocess all cases that the cache lacks, and warn of labels that nothing teaches."""
         super().prepare()
-        asks = self.labels and self.cache_dir and rank_and_size()[0] == 0
-        absent = absent_labels(self, self.labels or {}) if asks else []
-        if absent:
+        if not (self.labels and self.cache_dir and rank_and_size()[0] == 0):
+            return
+        if absent := absent_labels(self, self.labels):
             logging.getLogger(__name__).warning(
                 "none of the %d training cases has %s: nothing is learnt of it", len(self), ", ".join(absent)
             )

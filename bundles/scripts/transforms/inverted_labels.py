@@ -63,7 +63,7 @@ class InvertedLabelsd(MapTransform):
             )
         size, logits = logits.shape[1:], logits.flatten(1)
         # how much of a voxel's probability the network's grid holds: all, a part at the rim of a cut, nothing beyond
-        # on the CPU, since inverting takes 68 bytes a voxel of the scan
+        # on the CPU, since inverting keeps coordinates of every voxel of the scan in double precision
         whole = MetaTensor(torch.ones(1, *size))
         share = self.invert({self.orig_key: image, "probability": whole})["probability"]
         labels = torch.zeros_like(share)  # they have the scan's affine

@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser, verify_metadata
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
-from tools.new_bundle.__main__ import commands, main, own_split
+from tools.new_bundle.__main__ import commands, main
 from tools.render.bundle import render_card
 from tools.zoo_check.metadata import SCHEMA
 
@@ -87,7 +87,7 @@ def test_the_commands_printed_are_three_and_a_dataset_json_needs_no_second(tmp_p
 )
 def test_the_commands_divide_as_the_data_do(tmp_path, content, given):
     (tmp_path / "split.json").write_text(json.dumps(content))
-    text = commands(tmp_path, tmp_path, own_split(tmp_path), None)
+    text = commands(tmp_path, tmp_path, None)
     train, evaluate, infer = [shlex.split(line) for line in text.split("\n") if " run " in line]
     assert all(("--split" in command) == given for command in (train, evaluate)) and "--split" not in infer
     assert not given or train[train.index("--split") + 1] == str(tmp_path / "split.json")

@@ -110,7 +110,6 @@ class NNFormer(nn.Module):
             checkpointing,
             **block,
         )
-        self.depths = tuple(depths)
         if not deep_supervision:
             # kept, so that weights fit with and without; but DDP would wait for gradients that never come
             self.decoder.heads[1:].requires_grad_(False)
@@ -178,7 +177,7 @@ class NNFormer(nn.Module):
         """
         self.check_patch([int(n) for n in image.shape[2:]])
         several = self.training and self.deep_supervision
-        outputs = self.decoder(self.encoder(image), len(self.depths) - 1 if several else 1)
+        outputs = self.decoder(self.encoder(image), len(self.encoder.depths) - 1 if several else 1)
         return outputs if several else outputs[0]
 
 
