@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from scripts.data.case_marks import case_marks
-from scripts.data.parts_digest import parts_digest
+from scripts.data.digest import parts_digest
+from scripts.data.marks import case_marks
 from scripts.data.splits import hold_out, split_cases
 from scripts.errors import InputError
 

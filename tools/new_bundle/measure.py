@@ -15,8 +15,8 @@ from nibabel.orientations import io_orientation
 from scipy.ndimage import find_objects
 
 from scripts.data.case_checks import grid_problems, oblique_problems
-from scripts.data.checked_scans import form_problems, value_problems
 from scripts.data.reading import as_list, read_scan, stamp
+from scripts.data.scan_checks import form_problems, value_problems
 from scripts.errors import InputError
 
 QUANTILES = np.linspace(0, 1, 201)  # 0.5 % apart, so that nnU-Net's 0.5 and 99.5 % are among them

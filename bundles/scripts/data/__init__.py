@@ -3,21 +3,21 @@
 from .boxes import RandomBox
 from .cached_dataset import CachedDataset
 from .case_dataset import CaseDataset
-from .case_marks import case_marks
 from .cases import labelled_cases
-from .checked_scans import checked_scans
 from .curation import curate
-from .parts_digest import parts_digest
-from .pretraining_scans import pretraining_scans
-from .rank_share import rank_share
+from .digest import parts_digest
+from .marks import case_marks
 from .reading import read_scan
+from .scan_checks import checked_scans
+from .scan_lists import pretraining_scans
 from .scan_reader import ScanReader
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
+from .sharing import rank_share
 from .splits import hold_out, split_cases
-from .xray_cases import unlabelled_xrays, xray_cases
 from .xray_images import checked_xrays, find_xrays, read_xray
 from .xray_splits import split_xrays
+from .xrays import unlabelled_xrays, xray_cases
 
 __all__ = [
     "CachedDataset",

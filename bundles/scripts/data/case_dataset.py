@@ -8,8 +8,8 @@ from typing import Any
 from monai.data import Dataset
 
 from ..errors import InputError, brief_message
-from .checked_scans import scan_problems
 from .reading import as_list
+from .scan_checks import scan_problems
 
 FAILURE = "failure"
 

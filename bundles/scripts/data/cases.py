@@ -11,9 +11,9 @@ from typing import Any
 from ..errors import InputError
 from ..files import absolute
 from .case_checks import grid_problems, label_problems
-from .checked_scans import constant_problems, form_problems, value_problems
 from .dataset_json import listed_cases, read_dataset_json, stated_channels, stated_labels
 from .reading import as_list, read_scan
+from .scan_checks import constant_problems, form_problems, value_problems
 from .verdicts import judge_all
 
 logger = logging.getLogger(__name__)

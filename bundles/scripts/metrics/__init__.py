@@ -2,11 +2,11 @@
 
 from .aggregated_dice import AGGREGATED_RULE, AggregatedDice
 from .auc import BOOTSTRAP_RULE, auc_report
-from .lesion_scores import LESION_RULE, lesion_scores, lesions_of
+from .lesions import LESION_RULE, lesion_scores, lesions_of
 from .mean_auc import MeanAUC
 from .reconstruction_error import ReconstructionError, reconstruction_scores
+from .segmentation import EMPTY_RULE, segmentation_scores, summary
 from .segmentation_dice import SegmentationDice
-from .segmentation_scores import EMPTY_RULE, segmentation_scores, summary
 
 __all__ = [
     "AGGREGATED_RULE",

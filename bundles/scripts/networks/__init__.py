@@ -1,10 +1,10 @@
 """The networks: plain modules of which nothing knows about data, files or training."""
 
-from .ensemble import Ensemble, ensemble
+from .device import on_device
+from .ensembles import Ensemble, ensemble
+from .grouping import parameter_groups
 from .nnformer import NNFormer
 from .nnformer_mae import NNFormerMAE
-from .on_device import on_device
-from .parameter_groups import parameter_groups
 from .resenc_unet import ResEncUNet
 from .spark3d import Spark3D
 from .unetr import UNETR

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scripts.metrics import lesion_scores, lesions_of
-from scripts.metrics.lesion_scores import MIN_IOU
+from scripts.metrics.lesions import MIN_IOU
 
 STEPS = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
 
