@@ -1,6 +1,12 @@
+import os
+
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels run on CPUs; read when Triton is imported, which MONAI does
+
 import importlib
 import json
-import os
 import subprocess
 import sys
 import zipfile

@@ -39,6 +39,21 @@ def test_spark3d():
             assert f"**{cost[part][ratio]['times_faster']}** ({low}-{high})" in page
 
 
+def test_spark3d_on_a_gpu():
+    page = (RESULTS / "spark3d.md").read_text()
+    cost = json.loads((RESULTS / "spark3d" / "cost_gpu.json").read_text())
+    plain = cost["step"].pop("plain ResEnc U-Net")
+    assert f"takes {plain['seconds']} s for forward and backward" in page
+    for found in (*cost["encoder"].values(), *cost["step"].values()):
+        low, high = (f"{value:.2f}" for value in found["range"])
+        row = f"{found['reference_seconds']:.3f} | {found['seconds']:.3f} | {found['times_faster']} ({low}-{high})"
+        assert row in page
+    kernels = json.loads((RESULTS / "spark3d" / "operators_gpu.json").read_text())
+    step, encoder = (1000 * kernels[f"{part}, auto"]["seconds"] for part in ("step", "encoder"))
+    assert f"{step:.0f} ms of the step's\n{1000 * cost['step']['0.75']['seconds']:.0f}" in page
+    assert f"{encoder:.0f} ms of the encoder's {1000 * cost['encoder']['0.75']['seconds']:.0f}" in page
+
+
 def test_transformers():
     costs = json.loads((RESULTS / "transformer_cost.json").read_text())
     for bundle, key in (("vit_mae_pretrain", "ViT of 768"), ("nnformer_mae_pretrain", "nnFormer of embedding 48")):

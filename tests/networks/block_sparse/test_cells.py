@@ -24,6 +24,7 @@ def test_gather_and_scatter_are_inverse_on_visible_voxels():
 
 def test_a_halo_holds_visible_neighbours_of_the_same_sample_only():
     where = Cells(MASK)
-    target, source = where.halo((1, 1, 2), (0, 0, 1), (0, 0, 1))
+    target, source, blank = where.halo((1, 1, 2), (0, 0, 1), (0, 0, 1))
     # padded cells are 4 wide: the last voxel of cell 0 is the first of cell 1, the first of cell 1 the last of cell 0
     assert dict(zip(target.tolist(), source.tolist(), strict=True)) == {3: 2, 4: 1}
+    assert blank.tolist() == [0, 7, 8, 11]

@@ -77,7 +77,10 @@ def test_samples_that_show_nothing_everything_or_one_cell(visible):
     net.execution = "dense"
     expected = net(image, mask)
     net.execution = "auto"
-    assert (net(image, mask) - expected).abs().max() < 1e-12
+    found = net(image, mask)
+    assert (found - expected).abs().max() < 1e-12
+    found.sum().backward()
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
 
 
 def encoded(net, image, mask):
@@ -142,6 +145,14 @@ def test_a_dropped_channel_is_dropped_in_all_cells_of_a_sample():
         net.execution = execution
         outputs.append(net(image, mask))
     assert (outputs[0] - outputs[1]).abs().max() < 1e-10
+
+
+def test_another_activation_is_kept():
+    net, image, mask = case(**PLAIN)
+    for block in [b for stage in net.network.encoder.stages for b in stage.blocks]:
+        block.nonlin2 = torch.nn.SiLU()
+    dense, sparse = step(net, "dense", image, mask), step(net, "auto", image, mask)
+    assert (dense[0] - sparse[0]).abs().max() < 1e-12
 
 
 def test_the_execution_is_no_part_of_the_state():

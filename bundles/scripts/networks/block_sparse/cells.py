@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
+from torch.nn import functional as F
 
 Shape = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
@@ -17,30 +19,49 @@ class Cells:
 
     Args:
         mask: (B, 1, d, h, w) cells, bool, True = hidden.
+
+    Attributes:
+        num: N.
+        batch: B.
+        grid: cells (d, h, w) of a sample.
+        index: sample and place in the grid of each cell, four of (N,).
+        places: (N, 4), the same.
+        starts: (B + 1,), how many cells the samples before each have.
+        numbers: (B, *grid), the number of the cell at each place, N where it is hidden.
+        neighbours: (N, 27), the numbers of the cells around each, itself in the middle, N where hidden or outside.
     """
 
     def __init__(self, mask: torch.Tensor) -> None:
         visible = ~mask[:, 0]
         self.grid: Shape = (visible.shape[1], visible.shape[2], visible.shape[3])
         self.index = visible.nonzero(as_tuple=True)
-        self.num = len(self.index[0])
-        # one wait for the device per forward: everything after it knows its sizes
-        self.positions: list[list[int]] = torch.stack(self.index, dim=1).tolist()
+        self.num, self.batch = len(self.index[0]), len(mask)
+        self.places = torch.stack(self.index, dim=1)
+        self.starts = F.pad(visible.flatten(1).sum(dim=1).cumsum(dim=0), (1, 0))
+        self.numbers = torch.full(visible.shape, self.num, device=mask.device)
+        self.numbers[self.index] = torch.arange(self.num, device=mask.device)
+        self.neighbours = self._find_neighbours()
+        self._halos: dict[tuple[Shape, Shape, Shape], tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+
+    @cached_property
+    def positions(self) -> list[list[int]]:
+        """Sample and place in the grid of each cell."""
+        positions: list[list[int]] = self.places.tolist()
+        return positions
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Cells of each sample."""
         samples = [position[0] for position in self.positions]
-        self.counts = [samples.count(b) for b in range(len(mask))]
-        self._neighbours = self._find_neighbours()
-        self._halos: dict[tuple[Shape, Shape, Shape], tuple[torch.Tensor, torch.Tensor]] = {}
+        return [samples.count(b) for b in range(self.batch)]
 
     def _find_neighbours(self) -> torch.Tensor:
-        """Return the numbers of the 27 cells around each cell (itself in the middle), N where hidden or outside."""
-        sample, *place = self.index
-        numbers = torch.full((len(self.counts), *(n + 2 for n in self.grid)), self.num, device=sample.device)
-        numbers[sample, place[0] + 1, place[1] + 1, place[2] + 1] = torch.arange(self.num, device=sample.device)
+        numbers = F.pad(self.numbers, [1] * 6, value=self.num)
         around = numbers.unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1)
         return around[self.index].reshape(self.num, 27)
 
-    def halo(self, size: Shape, low: Shape, high: Shape) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return which voxels of padded cells are copies of which voxels of visible neighbours.
+    def halo(self, size: Shape, low: Shape, high: Shape) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return which voxels of padded cells are copies of which voxels of visible neighbours, and which are zero.
 
         Args:
             size: voxels (d, h, w) of a cell.
@@ -48,7 +69,8 @@ class Cells:
             high: voxels of padding behind it.
 
         Returns:
-            Rows of the padded cells and the rows of the cells that they equal, counted through (N, d, h, w).
+            Rows of the padded cells, the rows of the cells that they equal, and the rows of padded cells that are zero,
+            counted through (N, d, h, w).
         """
         key = (size, low, high)
         if key not in self._halos:
@@ -60,11 +82,20 @@ class Cells:
                 direction = 3 * direction[..., None] + 1 + voxel.div(n, rounding_mode="floor")
                 within = n * within[..., None] + voxel % n
             direction, within = direction.flatten(), within.flatten()
-            source = self._neighbours[:, direction]
+            source = self.neighbours[:, direction]
             copied = ((source < self.num) & (direction != 13)).flatten().nonzero()[:, 0]
             rows = (source * (size[0] * size[1] * size[2]) + within).flatten()
-            self._halos[key] = (copied, rows[copied])
+            self._halos[key] = (copied, rows[copied], (source == self.num).flatten().nonzero()[:, 0])
         return self._halos[key]
+
+    def inside(self, size: Shape, margin: int) -> torch.Tensor:
+        """Return which voxels of the cells, wider by a margin on all sides, are inside the volume, (N, 1, d, h, w)."""
+        inside = torch.ones((), dtype=torch.bool, device=self.places.device)
+        for axis, (cells, n) in enumerate(zip(self.grid, size, strict=True), start=1):
+            voxel = self.places[:, axis, None] * n + torch.arange(-margin, n + margin, device=self.places.device)
+            along = (voxel >= 0) & (voxel < cells * n)
+            inside = inside & along.view(self.num, *(along.shape[1] if axis == other else 1 for other in range(4)))
+        return inside
 
     def windows(self, size: Shape, margin: int) -> list[tuple[int, int, Slices, Slices]]:
         """Return where each cell, wider by a margin on all sides, lies in a volume.
@@ -97,7 +128,7 @@ class Cells:
         Returns:
             (N, C, d, h, w), each cell wider by its halo.
         """
-        volume = torch.nn.functional.pad(volume, [h for h in reversed(halo) for _ in range(2)])
+        volume = F.pad(volume, [h for h in reversed(halo) for _ in range(2)])
         for axis, (cells, h) in enumerate(zip(self.grid, halo, strict=True), start=2):
             size = (volume.shape[axis] - 2 * h) // cells
             volume = volume.unfold(axis, size + 2 * h, size)
@@ -116,8 +147,8 @@ class Cells:
         """
         channels, size = cells.shape[1], cells.shape[2:]
         sides = [side for pair in zip(self.grid, size, strict=True) for side in pair]
-        volume = cells.new_zeros(len(self.counts), *sides, channels)
-        volume = volume + (fill.to(cells.dtype) if isinstance(fill, torch.Tensor) else fill)
+        value = fill.to(cells.dtype) if isinstance(fill, torch.Tensor) else cells.new_full((), fill)
+        volume = value.expand(self.batch, *sides, channels).clone(memory_format=torch.contiguous_format)
         blocks = volume.permute(0, 1, 3, 5, 2, 4, 6, 7)
         blocks[self.index] = cells.permute(0, 2, 3, 4, 1)
         whole = [n * c for n, c in zip(self.grid, size, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,10 +11,14 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .cells import Cells, Shape
+from .halo import pad
+from .normalization import cancel
 
 
 def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor:
     """Apply a convolution whose padding keeps the size (divided by its stride), as if hidden voxels were zero.
+
+    Its bias is left out, since the normalisation that follows takes it away again (see `cancel`).
 
     Args:
         conv: of any kernel and stride; its padding is made of voxels of neighbouring cells.
@@ -23,73 +28,99 @@ def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor
     Returns:
         (N, C_out, d, h, w) divided by the stride.
     """
-    low, high = _halo_of(conv)
     device = cells.device.type
     # the function below is opaque to autocast
     autocast = not cells.is_meta and torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if autocast else cells.dtype
-    cells, weight = cells.to(dtype), conv.weight.to(dtype)
-    bias = None if conv.bias is None else conv.bias.to(dtype)
+    cells, weight = cells.to(dtype), conv.weight
+    if weight.dtype != dtype:
+        weight = weight.to(dtype, memory_format=torch.channels_last_3d)
+    low = _shape(conv.padding)
+    # none behind where a stride of two skips them
+    high = _shape(max(0, k - s - p) for k, s, p in zip(conv.kernel_size, conv.stride, low, strict=True))
     if not any(low) and not any(high):
-        return F.conv3d(cells, weight, bias, conv.stride)
-    size = (cells.shape[2], cells.shape[3], cells.shape[4])
-    target, source = where.halo(size, low, high)
-    out: torch.Tensor = _HaloConvolution.apply(cells, weight, bias, conv.stride, low, high, target, source)
+        return cancel(F.conv3d(cells, weight, None, conv.stride), conv.bias)
+    out: torch.Tensor = _HaloConvolution.apply(cells, weight, conv.bias, _shape(conv.stride), low, high, where)
     return out
-
-
-def _halo_of(conv: nn.Conv3d) -> tuple[Shape, Shape]:
-    """Return the voxels that a cell needs before and behind it: none behind where a stride of two skips them."""
-    low = [int(p) for p in conv.padding]
-    high = [max(0, k - s - p) for k, s, p in zip(conv.kernel_size, conv.stride, low, strict=True)]
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 class _HaloConvolution(torch.autograd.Function):
     """Pad, copy halos, convolve; keeps the cells for the backward pass instead of their larger padded copy."""
 
     @staticmethod
-    def forward(ctx: Any, cells: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *halo: Any) -> Any:
-        ctx.save_for_backward(cells, weight)
-        ctx.halo, ctx.has_bias = halo, bias is not None
-        stride, *rest = halo
-        return F.conv3d(_padded(cells, *rest), weight, bias, stride)
+    def forward(
+        ctx: Any, cells: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
+    ) -> torch.Tensor:
+        ctx.save_for_backward(cells, weight, bias)
+        ctx.geometry = geometry
+        stride, low, high, where = geometry
+        padded = pad(cells, where, low, high)
+        ctx.small = _is_small(cells, weight, stride)
+        return _multiply(padded, weight, stride) if ctx.small else F.conv3d(padded, weight, None, stride)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> Any:
-        cells, weight = ctx.saved_tensors
-        stride, low, high, target, source = ctx.halo
-        sizes = [weight.shape[0]] if ctx.has_bias else None
-        wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.has_bias and ctx.needs_input_grad[2]]
+        cells, weight, bias = ctx.saved_tensors
+        stride, low, high, where = ctx.geometry
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
-        padded, weights, biases = torch.ops.aten.convolution_backward(
-            grad, _padded(cells, low, high, target, source), weight, sizes, stride, [0] * 3, [1] * 3, False, [0] * 3, 1,
-            wanted,
-        )  # fmt: skip
-        back = _unpadded(padded, cells.shape[2:], low, target, source) if wanted[0] else None
-        return back, weights, biases, None, None, None, None, None
+        wanted, weights = ctx.needs_input_grad, None
+        if wanted[1]:
+            of_weight = _of_weight_small if ctx.small else _of_weight
+            weights = of_weight(grad, pad(cells, where, low, high), weight, stride)
+        back = _of_cells(grad, weight, cells.shape[2:], stride, low, where) if wanted[0] else None
+        biases = torch.zeros_like(bias) if bias is not None and wanted[2] else None
+        return back, weights, biases, None, None, None, None
 
 
-def _padded(cells: torch.Tensor, low: Shape, high: Shape, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    channels, size = cells.shape[1], cells.shape[2:]
-    sides = [before + n + behind for n, before, behind in zip(size, low, high, strict=True)]
-    padded = cells.new_zeros(len(cells), *sides, channels)
-    cells = cells.permute(0, 2, 3, 4, 1)
-    _inner(padded, size, low).copy_(cells)
-    padded.view(-1, channels).index_copy_(0, target, cells.reshape(-1, channels).index_select(0, source))
-    return padded.permute(0, 4, 1, 2, 3)
+def _is_small(cells: torch.Tensor, weight: torch.Tensor, stride: Shape) -> bool:
+    """Tell whether a CPU takes longer to bring the weights into its order than to multiply by them.
+
+    Measured on ResEnc-L with 7 cells, convolution and gradient of its weight against matrix products: 20.7 against
+    3.9 ms for 56 voxels of 320 channels, 16 against 17 for 448 of 256, 20 against 78 for 3584 of 128.
+    """
+    return cells.device.type == "cpu" and cells[:, 0].numel() // math.prod(stride) < len(weight)
 
 
-def _unpadded(grad: torch.Tensor, size: Any, low: Shape, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    grad = grad.permute(0, 2, 3, 4, 1).contiguous()
-    channels = grad.shape[-1]
-    cells = _inner(grad, size, low).contiguous()
-    cells.view(-1, channels).index_add_(0, source, grad.view(-1, channels).index_select(0, target))
-    return cells.permute(0, 4, 1, 2, 3)
+def _multiply(padded: torch.Tensor, weight: torch.Tensor, stride: Shape) -> torch.Tensor:
+    windows = _windows(padded, weight, stride)
+    out = windows.flatten(4) @ weight.flatten(1).T
+    return out.permute(0, 4, 1, 2, 3)
 
 
-def _inner(padded: torch.Tensor, size: Any, low: Shape) -> torch.Tensor:
-    for axis, (n, before) in enumerate(zip(size, low, strict=True), start=1):
-        padded = padded.narrow(axis, before, n)
-    return padded
+def _of_weight_small(grad: torch.Tensor, padded: torch.Tensor, weight: torch.Tensor, stride: Shape) -> torch.Tensor:
+    windows = _windows(padded, weight, stride)
+    rows = grad.permute(0, 2, 3, 4, 1).flatten(0, 3)
+    return (rows.T @ windows.flatten(4).flatten(0, 3)).view_as(weight)
+
+
+def _windows(padded: torch.Tensor, weight: torch.Tensor, stride: Shape) -> torch.Tensor:
+    """Return what each output sees, (N, d, h, w, C, *kernel)."""
+    windows = padded.permute(0, 2, 3, 4, 1)
+    for axis, (k, s) in enumerate(zip(weight.shape[2:], stride, strict=True), start=1):
+        windows = windows.unfold(axis, k, s)
+    return windows
+
+
+def _of_weight(grad: torch.Tensor, padded: torch.Tensor, weight: torch.Tensor, stride: Shape) -> torch.Tensor:
+    gradients: tuple[torch.Tensor, ...] = torch.ops.aten.convolution_backward(
+        grad, padded, weight, None, stride, [0] * 3, [1] * 3, False, [0] * 3, 1, [False, True, False]
+    )
+    return gradients[1]
+
+
+def _of_cells(
+    grad: torch.Tensor, weight: torch.Tensor, size: Any, stride: Shape, low: Shape, where: Cells
+) -> torch.Tensor:
+    """Return the gradient of cells, with those of neighbours' outputs that read from them."""
+    kernel = weight.shape[2:]
+    before = _shape((k - 1 - b) // s for k, b, s in zip(kernel, low, stride, strict=True))
+    behind = _shape((b + s - 1) // s for b, s in zip(low, stride, strict=True))
+    cut = [b + s * h for b, s, h in zip(low, stride, before, strict=True)]
+    back = F.conv_transpose3d(pad(grad, where, before, behind), weight, None, stride, cut)
+    return back[:, :, : size[0], : size[1], : size[2]].contiguous(memory_format=torch.channels_last_3d)
+
+
+def _shape(values: Any) -> Shape:
+    first, second, third = (int(value) for value in values)
+    return first, second, third

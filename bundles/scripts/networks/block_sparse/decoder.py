@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..recompute import run
 from .cells import Cells, Shape
 from .filling import Filling
-from .normalization import normalize
+from .normalization import cancel, normalize, slope_of
 from .sums import add_constant_and_cells, constant_size
 from .upsampling import upsample_and_convolve
 
@@ -55,7 +55,7 @@ def decode_cells(
             cells[number], checkpointing=checkpointing,
         )  # fmt: skip
         for layer in convolutions.convs[1:]:
-            features = _finish(list(layer.all_modules), features)
+            features = _whole_layer(layer, features)
         if decoder.deep_supervision or level == len(decoder.stages) - 1:
             outputs.append(head(features))
     return outputs[::-1] if decoder.deep_supervision else outputs[-1]
@@ -72,7 +72,7 @@ def _pays(features: torch.Tensor, filling: Filling, where: Cells | None) -> bool
     size, reach = _size(features), filling.reach
     widths = [2 * (1 + r) for r in range(reach + 1)]
     ours = sum(where.num * (size[0] + w) * (size[1] + w) * (size[2] + w) for w in widths)
-    theirs = len(widths) * len(where.counts)
+    theirs = len(widths) * where.batch
     for cells, n in zip(where.grid, size, strict=True):
         theirs *= cells * n
     return ours < theirs
@@ -86,8 +86,12 @@ def _plain_level(
     filling: Filling,
     where: Cells | None,
 ) -> torch.Tensor:
-    features = torch.cat((up(features), filling.volume(skip, where)), dim=1)
-    return _finish(list(layer.all_modules), features)
+    return _whole_layer(layer, torch.cat((up(features), filling.volume(skip, where)), dim=1))
+
+
+def _whole_layer(layer: ConvDropoutNormReLU, features: torch.Tensor) -> torch.Tensor:
+    conv, *rest = layer.all_modules
+    return _finish(rest, cancel(F.conv3d(features, conv.weight, padding=conv.padding), conv.bias))
 
 
 def _sum_level(
@@ -102,27 +106,29 @@ def _sum_level(
     of_up, of_skip = conv.weight.split([up.out_channels, conv.in_channels - up.out_channels], dim=1)
     size = [g * n for g, n in zip(where.grid, skip.shape[2:], strict=True)]
     constant = _constant(conv, up, filling, constant_size(size))
+    # what is the same everywhere goes with the normalisation
     middle = constant[0, :, constant.shape[2] // 2, constant.shape[3] // 2, constant.shape[4] // 2]
-    volume = upsample_and_convolve(features, up, of_up, middle)
-    cells = F.conv3d(filling.difference(skip, where), of_skip, padding=2)
     border = constant[0] - middle.view(-1, 1, 1, 1)
+    volume = upsample_and_convolve(features, up, of_up)
+    cells = F.conv3d(filling.difference(skip, where), of_skip, padding=2)
     volume = add_constant_and_cells(volume, border, cells, where, _size(skip), 1 + filling.reach)
-    return _finish(rest, volume)
+    return _finish(rest, cancel(volume, conv.bias))
 
 
 def _constant(conv: nn.Conv3d, up: nn.ConvTranspose3d, filling: Filling, size: Shape) -> torch.Tensor:
-    """Convolve a small volume in which everything is hidden and nothing comes from below, but all biases do."""
+    """Convolve a small volume in which everything is hidden and nothing comes from below but the bias of `up`."""
     below = up.weight.new_zeros(up.out_channels) if up.bias is None else up.bias
     below = below.view(1, -1, 1, 1, 1).expand(1, -1, *size)
     hidden = filling.constant(conv.in_channels - up.out_channels, size, below)
-    return F.conv3d(torch.cat((below.to(hidden.dtype), hidden), dim=1), conv.weight, conv.bias, padding=1)
+    return F.conv3d(torch.cat((below.to(hidden.dtype), hidden), dim=1), conv.weight, padding=1)
 
 
 def _finish(modules: Sequence[nn.Module], features: torch.Tensor) -> torch.Tensor:
+    slope = slope_of(modules)
     for module in modules:
         if isinstance(module, nn.InstanceNorm3d):
-            features = normalize(features, [1] * len(features), module.weight, module.bias, module.eps)
-        else:
+            features = normalize(features, None, module.weight, module.bias, module.eps, slope)
+        elif not isinstance(module, nn.LeakyReLU):
             features = module(features)
     return features
 

@@ -15,7 +15,7 @@ from ..recompute import run
 from ..sparse import masked_block
 from .cells import Cells
 from .convolution import convolve
-from .normalization import normalize
+from .normalization import cancel, normalize, slope_of
 
 
 def encode_cells(
@@ -49,27 +49,36 @@ def encode_cells(
     return stages
 
 
-def _layer(layer: ConvDropoutNormReLU, features: torch.Tensor, where: Cells, first: bool = False) -> torch.Tensor:
-    for module in layer.all_modules:
-        if isinstance(module, nn.Conv3d):
-            # the image is there as a whole, so its cells bring their halos with them
-            features = _convolve_image(module, features, where) if first else convolve(module, features, where)
-        elif isinstance(module, nn.InstanceNorm3d):
-            features = normalize(features, where.counts, module.weight, module.bias, module.eps)
+def _layer(
+    layer: ConvDropoutNormReLU,
+    features: torch.Tensor,
+    where: Cells,
+    first: bool = False,
+    shortcut: torch.Tensor | None = None,
+    activation: nn.Module | None = None,
+) -> torch.Tensor:
+    conv, *rest = layer.all_modules
+    features = _convolve_image(conv, features, where) if first else convolve(conv, features, where)
+    rest += [activation] if activation else []
+    slope = slope_of(rest)
+    for module in rest:
+        if isinstance(module, nn.InstanceNorm3d):
+            features = normalize(features, where, module.weight, module.bias, module.eps, slope, shortcut)
         elif isinstance(module, nn.Dropout3d):
             features = _drop(module, features, where)
-        else:
+        elif not isinstance(module, nn.LeakyReLU):
             features = module(features)
     return features
 
 
 def _convolve_image(conv: nn.Conv3d, image: torch.Tensor, where: Cells) -> torch.Tensor:
-    return F.conv3d(where.gather(image, [int(p) for p in conv.padding]), conv.weight, conv.bias)
+    # the image is there as a whole, so its cells bring their halos with them
+    return cancel(F.conv3d(where.gather(image, [int(p) for p in conv.padding]), conv.weight), conv.bias)
 
 
 def _drop(dropout: nn.Dropout3d, features: torch.Tensor, where: Cells) -> torch.Tensor:
     """Drop the same channels in all cells of a sample."""
-    kept: Any = dropout(features.new_ones(len(where.counts), features.shape[1], 1, 1, 1))
+    kept: Any = dropout(features.new_ones(where.batch, features.shape[1], 1, 1, 1))
     return features * kept[where.index[0]]
 
 
@@ -79,8 +88,7 @@ def _block(block: BasicBlockD, features: torch.Tensor, where: Cells) -> torch.Te
         is_layer = isinstance(module, ConvDropoutNormReLU)
         shortcut = _layer(module, shortcut, where) if is_layer else module(shortcut)
     features = _layer(block.conv1, features, where)
-    features = _layer(block.conv2, features, where)
-    return block.nonlin2(features.add_(shortcut))
+    return _layer(block.conv2, features, where, shortcut=shortcut, activation=block.nonlin2)
 
 
 def _unmasked_block(block: BasicBlockD, features: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ class Filling:
             (B, C, D, H, W).
         """
         if self.densify:
-            features = normalize(features, where.counts if where else [1] * len(features))
+            features = normalize(features, where)
         if where is not None:
             features = where.scatter(features, 0.0 if self.token is None else self.token.flatten())
         elif self.token is not None:
@@ -68,18 +68,11 @@ class Filling:
         if self.densify:
             shift = None if token is None else -token
             scale = None if token is None else torch.ones_like(token)
-            features = normalize(features, where.counts, scale, shift)
+            features = normalize(features, where, scale, shift)
         elif token is not None:
             features = features - token.to(features.dtype).view(1, -1, 1, 1, 1)
         if self.convolution is None:
             return features
         size = (features.shape[2], features.shape[3], features.shape[4])
         spread = F.conv3d(features, self.convolution.weight, padding=2)
-        return spread * _inside(where, size, self.reach, spread)
-
-
-def _inside(where: Cells, size: Shape, margin: int, like: torch.Tensor) -> torch.Tensor:
-    inside = like.new_zeros(len(like), 1, *like.shape[2:])
-    for number, _, _, part in where.windows(size, margin):
-        inside[(number, 0, *part)] = 1
-    return inside
+        return spread * where.inside(size, self.reach).to(spread.dtype)

@@ -1,37 +1,94 @@
-"""Instance normalisation over cells or whole volumes."""
+"""Instance normalisation over cells or whole volumes, and what follows it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from .cells import Cells
+from .kernels import usable
 
 
 def normalize(
     features: torch.Tensor,
-    counts: Sequence[int],
+    where: Cells | None,
     weight: torch.Tensor | None = None,
     bias: torch.Tensor | None = None,
     eps: float = 1e-5,
+    slope: float = 1.0,
+    shortcut: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Normalise each sample and channel by mean and biased variance over the sample's cells.
+    """Normalise each sample and channel by mean and biased variance over the sample's cells, add, activate.
 
     One sample's instance norm over its cells is a batch norm of them: PyTorch's kernel for it needs no temporaries,
-    takes channels-last order, and keeps statistics in float32.
+    takes channels-last order, and keeps statistics in float32. Our own kernels (see `kernels`) take all samples, the
+    sum and the activation along.
 
     Args:
         features: (N, C, d, h, w), ordered by sample.
-        counts: cells of each sample, N in sum; ones for whole volumes.
+        where: the cells, None for whole volumes.
         weight: (C,), scale.
         bias: (C,), shift.
         eps: added to the variance.
+        slope: of the leaky ReLU after it; 1 = none.
+        shortcut: (N, C, d, h, w), added before the activation.
 
     Returns:
         (N, C, d, h, w).
     """
+    if usable(features):
+        from .kernels.normalization import normalize_on_gpu
+
+        with torch.cuda.device_of(features):  # Triton takes the current one
+            return normalize_on_gpu(features, where, weight, bias, eps, slope, shortcut)
+    counts = where.counts if where else [1] * len(features)
     parts = [
         torch.batch_norm(part, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
-        for part in features.split(list(counts))
+        for part in features.split(counts)
         if len(part)
     ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts or [features])
+    if not parts and weight is not None and bias is not None:
+        # nothing is visible, but distributed training waits for every gradient
+        features = features * weight.view(-1, 1, 1, 1) + bias.view(-1, 1, 1, 1)
+    out = parts[0] if len(parts) == 1 else torch.cat(parts or [features])
+    if shortcut is not None:
+        out = out.add_(shortcut)
+    return out if slope == 1 else F.leaky_relu(out, slope, inplace=True)
+
+
+def slope_of(modules: Sequence[nn.Module]) -> float:
+    """Return the slope of the leaky ReLU among a layer's modules, 1 if there is none."""
+    return next((float(module.negative_slope) for module in modules if isinstance(module, nn.LeakyReLU)), 1.0)
+
+
+def cancel(features: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Give a bias that was left out, since the normalisation that follows would take it away, its gradient of zero.
+
+    Args:
+        features: computed without it.
+        bias: (C,), of the convolution; distributed training waits for its gradient.
+
+    Returns:
+        The features.
+    """
+    if bias is None:
+        return features
+    out: torch.Tensor = _Cancelled.apply(features, bias)
+    return out
+
+
+class _Cancelled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(bias)
+        return features.view_as(features)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        return grad, torch.zeros_like(ctx.saved_tensors[0])

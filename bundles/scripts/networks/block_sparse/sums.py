@@ -9,6 +9,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from .cells import Cells, Shape, Slices
+from .kernels import usable
 
 BORDER = 2  # voxels next to a side that two 3x3x3 convolutions let differ from the middle
 
@@ -35,6 +36,11 @@ def add_constant_and_cells(
     Returns:
         The volume.
     """
+    if usable(volume) and min(size) >= 2 * margin:
+        from .kernels.sums import add_on_gpu
+
+        with torch.cuda.device_of(volume):  # Triton takes the current one
+            return add_on_gpu(volume, border, cells, where, size, margin)
     slabs = _shell(volume.shape[2:])
     values = [_expand(border, slab, volume.shape[2:]).to(volume.dtype) for slab in slabs]
     out: torch.Tensor = _AddInPlace.apply(volume, cells, where.windows(size, margin), slabs, *values)
