@@ -6,6 +6,7 @@ PyTorch's profiler on one pass after a warm-up: the operators that took most, ea
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from scripts.files import save_json
 from tools.cli import cli
+from tools.facts import gpu_name
 
 from .example import example
 from .spark3d import encoder_pass, network, step
@@ -50,7 +52,15 @@ def main(
     image, masks = example((size,) * 3, (cell_size,) * 3, [ratio], batch_size, device)
     net = network(width, cell_size, False).to(device)
     passes: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
-    report: dict[str, Any] = {"size": size, "width": width, "ratio": ratio, "threads": torch.get_num_threads()}
+    report: dict[str, Any] = {
+        "size": size,
+        "width": width,
+        "ratio": ratio,
+        "batch_size": batch_size,
+        "machine": gpu_name(device) or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     for part in parts:
         for execution in executions:
             run = partial(passes[part], net, image, masks[ratio], execution)
@@ -62,21 +72,23 @@ def main(
 
 
 def operators(run: Callable[[], None], device: str, top: int) -> dict[str, Any]:
-    """Return the seconds of a pass and each operator's share of them."""
+    """Return the seconds of a pass, how many kernels a GPU ran, and each operator's share of the time."""
     cuda = device.startswith("cuda")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities) as profiler:
         run()
+    events = profiler.key_averages()
     taken = {
         event.key: (event.self_device_time_total if cuda else event.self_cpu_time_total) / 1e6
-        for event in profiler.key_averages()
+        for event in events
         if event.device_type == DeviceType.CPU  # kernels stand in a second list, with the same times
     }
+    kernels = sum(event.count for event in events if event.device_type == DeviceType.CUDA)
     total = sum(taken.values())
     first = sorted(taken, key=lambda name: -taken[name])[:top]
     shares = {name: round(taken[name] / total, 3) for name in first}
     shares["all others"] = round(1 - sum(taken[name] for name in first) / total, 3)
-    return {"seconds": round(total, 3), "shares": shares}
+    return {"seconds": round(total, 3), **({"kernels": kernels} if cuda else {}), "shares": shares}
 
 
 if __name__ == "__main__":
