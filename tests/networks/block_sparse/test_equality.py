@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
@@ -145,6 +146,11 @@ def test_a_dropped_channel_is_dropped_in_all_cells_of_a_sample():
         net.execution = execution
         outputs.append(net(image, mask))
     assert (outputs[0] - outputs[1]).abs().max() < 1e-10
+
+
+def test_an_image_with_metadata_gives_the_same():
+    net, image, mask = case(**PLAIN)
+    assert torch.equal(net(MetaTensor(image), mask), net(image, mask))
 
 
 def test_another_activation_is_kept():

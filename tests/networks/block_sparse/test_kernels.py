@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from scripts.networks.block_sparse import Cells, halo, kernels, normalization, sums
 from scripts.networks.block_sparse.halo import pad
@@ -122,6 +123,13 @@ def test_prediction_and_gradients_equal_the_dense_ones(device, use, name, visibl
     for gradient, expected in dense[2].items():
         scale = expected.abs().max() if expected.abs().max() > 1e-5 else 1
         assert (expected - sparse[2][gradient]).abs().max() < 1e-3 * scale, gradient
+
+
+def test_an_image_with_metadata_gives_the_same(device, use):
+    net, image, hidden = case(**CASES["cells of the bottleneck"], dtype=torch.float)
+    net, image, hidden = net.to(device), image.to(device), hidden.to(device)
+    use(True)
+    assert torch.equal(net(MetaTensor(image), hidden), net(image, hidden))
 
 
 def test_an_outlier_first_costs_no_precision(device, use):

@@ -9,7 +9,8 @@ from tools.render.dataset_ids import ids_of_dataset
 
 def test_metadata_take_pins_labels_and_channels(project: Path) -> None:
     metadata = config(project, "metadata")
-    pins = dict(line.split("==") for line in (project / "requirements.txt").read_text().splitlines() if "==" in line)
+    lines = [line.partition(";")[0] for line in (project / "requirements.txt").read_text().splitlines()]
+    pins = dict(line.split("==") for line in lines if "==" in line)
     found = metadata["required_packages_version"] | {
         "monai": metadata["monai_version"],
         "torch": metadata["pytorch_version"],

@@ -128,7 +128,8 @@ class Cells:
         Returns:
             (N, C, d, h, w), each cell wider by its halo.
         """
-        volume = F.pad(volume, [h for h in reversed(halo) for _ in range(2)])
+        # what a volume says of its place in the world is not true of cells
+        volume = F.pad(volume.as_subclass(torch.Tensor), [h for h in reversed(halo) for _ in range(2)])
         for axis, (cells, h) in enumerate(zip(self.grid, halo, strict=True), start=2):
             size = (volume.shape[axis] - 2 * h) // cells
             volume = volume.unfold(axis, size + 2 * h, size)

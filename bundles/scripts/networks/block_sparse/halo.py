@@ -29,7 +29,7 @@ def pad(cells: torch.Tensor, where: Cells, low: Shape, high: Shape) -> torch.Ten
     target, source, blank = where.halo(size, low, high)
     channels = cells.shape[1]
     sides = [before + n + behind for n, before, behind in zip(size, low, high, strict=True)]
-    padded = cells.new_empty(len(cells), *sides, channels)
+    padded = cells.new_empty([len(cells), *sides, channels])
     cells = cells.permute(0, 2, 3, 4, 1)
     inner = padded
     for axis, (n, before) in enumerate(zip(size, low, strict=True), start=1):

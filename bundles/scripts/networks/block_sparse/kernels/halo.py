@@ -25,7 +25,7 @@ def pad_on_gpu(cells: torch.Tensor, neighbours: torch.Tensor, low: Shape, high: 
     cells = cells.contiguous(memory_format=torch.channels_last_3d)
     number, channels, *size = cells.shape
     sides = [before + n + behind for n, before, behind in zip(size, low, high, strict=True)]
-    padded = cells.new_empty(number, *sides, channels).permute(0, 4, 1, 2, 3)
+    padded = cells.new_empty([number, *sides, channels]).permute(0, 4, 1, 2, 3)
     rows = number * sides[0] * sides[1] * sides[2]
     block, width = tiles(channels)
     grid = (triton.cdiv(rows, block), triton.cdiv(channels, width))

@@ -51,8 +51,8 @@ class _Normalize(torch.autograd.Function):
         if shortcut is not None:
             shortcut = shortcut.to(features.dtype).contiguous(memory_format=torch.channels_last_3d)
         samples, channels, voxels, grid, tile = _plan(features, starts)
-        sums = features.new_empty(samples, grid[1], 2, channels, dtype=torch.float32)
-        moments = features.new_empty(samples, 2, channels, dtype=torch.float32)
+        sums = features.new_empty([samples, grid[1], 2, channels], dtype=torch.float32)
+        moments = features.new_empty([samples, 2, channels], dtype=torch.float32)
         out = torch.empty_like(features)
         _sum[grid](features, starts, sums, voxels, channels, **tile)
         few = (samples, grid[2])
@@ -73,8 +73,8 @@ class _Normalize(torch.autograd.Function):
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
         samples, channels, voxels, grid, tile = _plan(features, starts)
         affine, added = weight is not None, shortcut is not None
-        sums = features.new_empty(samples, grid[1], 2, channels, dtype=torch.float32)
-        totals = features.new_empty(samples, 2, channels, dtype=torch.float32)
+        sums = features.new_empty([samples, grid[1], 2, channels], dtype=torch.float32)
+        totals = features.new_empty([samples, 2, channels], dtype=torch.float32)
         of_sum = torch.empty_like(features) if added else None
         back = torch.empty_like(features)
         _sum_backward[grid](

@@ -61,7 +61,7 @@ class _Add(torch.autograd.Function):
         dtype, shape = ctx.cells
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
         number, channels, *wide = shape
-        back = grad.new_empty(number, *wide, channels, dtype=dtype).permute(0, 4, 1, 2, 3)
+        back = grad.new_empty([number, *wide, channels], dtype=dtype).permute(0, 4, 1, 2, 3)
         rows = number * wide[0] * wide[1] * wide[2]
         block, width = tiles(channels)
         _cut[(triton.cdiv(rows, block), triton.cdiv(channels, width))](
