@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ..recompute import run
 from .cells import Cells, Shape
 from .filling import Filling
-from .normalization import cancel, normalize, slope_of
+from .layer import finish
+from .normalization import cancel
 from .sums import add_constant_and_cells, constant_size
 from .upsampling import upsample_and_convolve
 
@@ -91,7 +92,7 @@ def _plain_level(
 
 def _whole_layer(layer: ConvDropoutNormReLU, features: torch.Tensor) -> torch.Tensor:
     conv, *rest = layer.all_modules
-    return _finish(rest, cancel(F.conv3d(features, conv.weight, padding=conv.padding), conv.bias))
+    return finish(rest, cancel(F.conv3d(features, conv.weight, padding=conv.padding), conv.bias), None)
 
 
 def _sum_level(
@@ -112,7 +113,7 @@ def _sum_level(
     volume = upsample_and_convolve(features, up, of_up)
     cells = F.conv3d(filling.difference(skip, where), of_skip, padding=2)
     volume = add_constant_and_cells(volume, border, cells, where, _size(skip), 1 + filling.reach)
-    return _finish(rest, cancel(volume, conv.bias))
+    return finish(rest, cancel(volume, conv.bias), None)
 
 
 def _constant(conv: nn.Conv3d, up: nn.ConvTranspose3d, filling: Filling, size: Shape) -> torch.Tensor:
@@ -121,16 +122,6 @@ def _constant(conv: nn.Conv3d, up: nn.ConvTranspose3d, filling: Filling, size: S
     below = below.view(1, -1, 1, 1, 1).expand(1, -1, *size)
     hidden = filling.constant(conv.in_channels - up.out_channels, size, below)
     return F.conv3d(torch.cat((below.to(hidden.dtype), hidden), dim=1), conv.weight, padding=1)
-
-
-def _finish(modules: Sequence[nn.Module], features: torch.Tensor) -> torch.Tensor:
-    slope = slope_of(modules)
-    for module in modules:
-        if isinstance(module, nn.InstanceNorm3d):
-            features = normalize(features, None, module.weight, module.bias, module.eps, slope)
-        elif not isinstance(module, nn.LeakyReLU):
-            features = module(features)
-    return features
 
 
 def _size(features: torch.Tensor) -> Shape:

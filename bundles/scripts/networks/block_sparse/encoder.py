@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from dynamic_network_architectures.building_blocks.residual import BasicBlockD
 from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
@@ -15,7 +13,8 @@ from ..recompute import run
 from ..sparse import masked_block
 from .cells import Cells
 from .convolution import convolve
-from .normalization import cancel, normalize, slope_of
+from .layer import finish
+from .normalization import cancel
 
 
 def encode_cells(
@@ -59,27 +58,12 @@ def _layer(
 ) -> torch.Tensor:
     conv, *rest = layer.all_modules
     features = _convolve_image(conv, features, where) if first else convolve(conv, features, where)
-    rest += [activation] if activation else []
-    slope = slope_of(rest)
-    for module in rest:
-        if isinstance(module, nn.InstanceNorm3d):
-            features = normalize(features, where, module.weight, module.bias, module.eps, slope, shortcut)
-        elif isinstance(module, nn.Dropout3d):
-            features = _drop(module, features, where)
-        elif not isinstance(module, nn.LeakyReLU):
-            features = module(features)
-    return features
+    return finish([*rest, activation] if activation else rest, features, where, shortcut)
 
 
 def _convolve_image(conv: nn.Conv3d, image: torch.Tensor, where: Cells) -> torch.Tensor:
     # the image is there as a whole, so its cells bring their halos with them
     return cancel(F.conv3d(where.gather(image, [int(p) for p in conv.padding]), conv.weight), conv.bias)
-
-
-def _drop(dropout: nn.Dropout3d, features: torch.Tensor, where: Cells) -> torch.Tensor:
-    """Drop the same channels in all cells of a sample."""
-    kept: Any = dropout(features.new_ones(where.batch, features.shape[1], 1, 1, 1))
-    return features * kept[where.index[0]]
 
 
 def _block(block: BasicBlockD, features: torch.Tensor, where: Cells) -> torch.Tensor:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -59,11 +57,6 @@ def normalize(
     if shortcut is not None:
         out = out.add_(shortcut)
     return out if slope == 1 else F.leaky_relu(out, slope, inplace=True)
-
-
-def slope_of(modules: Sequence[nn.Module]) -> float:
-    """Return the slope of the leaky ReLU among a layer's modules, 1 if there is none."""
-    return next((float(module.negative_slope) for module in modules if isinstance(module, nn.LeakyReLU)), 1.0)
 
 
 def cancel(features: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
 
 from ..cells import Shape
-from .tiles import SHAPES, tiles
+from .tiles import SHAPES, launch
 
 
 def pad_on_gpu(cells: torch.Tensor, neighbours: torch.Tensor, low: Shape, high: Shape) -> torch.Tensor:
@@ -26,10 +28,9 @@ def pad_on_gpu(cells: torch.Tensor, neighbours: torch.Tensor, low: Shape, high: 
     number, channels, *size = cells.shape
     sides = [before + n + behind for n, before, behind in zip(size, low, high, strict=True)]
     padded = cells.new_empty([number, *sides, channels]).permute(0, 4, 1, 2, 3)
-    rows = number * sides[0] * sides[1] * sides[2]
-    block, width = tiles(channels)
-    grid = (triton.cdiv(rows, block), triton.cdiv(channels, width))
-    _pad[grid](cells, neighbours, padded, rows, number, channels, *size, *low, *sides, BLOCK=block, WIDTH=width)
+    rows = number * math.prod(sides)
+    grid, tile = launch(rows, channels)
+    _pad[grid](cells, neighbours, padded, rows, number, channels, *size, *low, *sides, **tile)
     return padded
 
 

@@ -12,25 +12,13 @@ from torch.autograd.function import once_differentiable
 
 from ..cells import Cells, Shape
 from ..sums import BORDER
-from .tiles import SHAPES, tiles
+from .tiles import SHAPES, launch
 
 
 def add_on_gpu(
     volume: torch.Tensor, border: torch.Tensor, cells: torch.Tensor, where: Cells, size: Shape, margin: int
 ) -> torch.Tensor:
-    """Do what `add_constant_and_cells` does.
-
-    Args:
-        volume: (B, C, D, H, W), not needed by the operation that made it.
-        border: (C, *constant_size), zero in the middle.
-        cells: (N, C, d, h, w), each wider than `size` by `margin` on all sides.
-        where: the cells.
-        size: voxels (d, h, w) of a cell, at least twice the margin.
-        margin: voxels on each side.
-
-    Returns:
-        The volume.
-    """
+    """Do what `add_constant_and_cells` does, for cells twice as wide as the margin or more; the arguments are its own."""
     volume = volume.contiguous(memory_format=torch.channels_last_3d)
     out: torch.Tensor = _Add.apply(volume, border, cells, where, size, margin)
     return out
@@ -46,10 +34,10 @@ class _Add(torch.autograd.Function):
         border = border.permute(1, 2, 3, 0).contiguous()
         batch, channels, *whole = volume.shape
         rows = volume[:, 0].numel()
-        block, width = tiles(channels)
-        _add[(triton.cdiv(rows, block), triton.cdiv(channels, width))](
+        grid, tile = launch(rows, channels)
+        _add[grid](
             volume, border, cells, where.numbers, rows, where.num, channels, *whole, *size, margin,
-            *border.shape[:3], BORDER, BLOCK=block, WIDTH=width,
+            *border.shape[:3], BORDER, **tile,
         )  # fmt: skip
         ctx.cells = cells.dtype, cells.shape
         return volume
@@ -62,11 +50,9 @@ class _Add(torch.autograd.Function):
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
         number, channels, *wide = shape
         back = grad.new_empty([number, *wide, channels], dtype=dtype).permute(0, 4, 1, 2, 3)
-        rows = number * wide[0] * wide[1] * wide[2]
-        block, width = tiles(channels)
-        _cut[(triton.cdiv(rows, block), triton.cdiv(channels, width))](
-            grad, back, where.places, rows, channels, *grad.shape[2:], *size, *wide, margin, BLOCK=block, WIDTH=width
-        )
+        rows = number * math.prod(wide)
+        grid, tile = launch(rows, channels)
+        _cut[grid](grad, back, where.places, rows, channels, *grad.shape[2:], *size, *wide, margin, **tile)
         return grad, _of_border(grad, ctx.sides), back, None, None, None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import triton
+
 TILE = 2048  # values of a tile
 
 
@@ -9,6 +11,12 @@ def tiles(channels: int) -> tuple[int, int]:
     """Return rows (voxels) and channels of a tile, powers of two."""
     width = min(64, 1 << (channels - 1).bit_length())
     return TILE // width, width
+
+
+def launch(rows: int, channels: int) -> tuple[tuple[int, int], dict[str, int]]:
+    """Return the grid of programs for so many rows, one tile each, and the tile."""
+    block, width = tiles(channels)
+    return (triton.cdiv(rows, block), triton.cdiv(channels, width)), {"BLOCK": block, "WIDTH": width}
 
 
 # Triton compiles a kernel again for numbers that are 1 or divisible by 16, but not for these, lest the first steps take
