@@ -18,7 +18,7 @@ from .tiles import SHAPES, launch
 def add_on_gpu(
     volume: torch.Tensor, border: torch.Tensor, cells: torch.Tensor, where: Cells, size: Shape, margin: int
 ) -> torch.Tensor:
-    """Do what `add_constant_and_cells` does, for cells twice as wide as the margin or more; the arguments are its own."""
+    """Do what `add_constant_and_cells` does, if a cell is at least twice the margin; the arguments are its own."""
     volume = volume.contiguous(memory_format=torch.channels_last_3d)
     out: torch.Tensor = _Add.apply(volume, border, cells, where, size, margin)
     return out
