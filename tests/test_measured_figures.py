@@ -39,6 +39,15 @@ def test_spark3d():
             assert f"**{cost[part][ratio]['times_faster']}** ({low}-{high})" in page
 
 
+def test_the_network_on_whole_volumes():
+    page = (RESULTS / "spark3d.md").read_text()
+    cost = json.loads((RESULTS / "spark3d" / "resenc_unet.json").read_text())
+    for row in ("ResEnc-L, step", "ResEnc-L, inference", "compact, step", "compact, inference"):
+        found = [cost[f"{row}, {precision}"] for precision in ("float32", "mixed precision")]
+        cells = [f"{f['times_faster']:.2f} ({f['range'][0]:.2f}-{f['range'][1]:.2f})" for f in found]
+        assert f"| {row} | {' | '.join(cells)} |" in page
+
+
 def test_spark3d_on_a_gpu():
     page = (RESULTS / "spark3d.md").read_text()
     cost = json.loads((RESULTS / "spark3d" / "cost_gpu.json").read_text())

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple, nearest_multiple
+from .instance_norm import InstanceNorm
 
 
 class ResEncUNet(ResidualEncoderUNet):
@@ -68,7 +69,7 @@ class ResEncUNet(ResidualEncoderUNet):
             num_classes=out_channels,
             n_conv_per_stage_decoder=1,
             conv_bias=True,
-            norm_op=nn.InstanceNorm3d,
+            norm_op=InstanceNorm,
             norm_op_kwargs={"eps": 1e-5, "affine": True},
             dropout_op=nn.Dropout3d if dropout else None,
             dropout_op_kwargs={"p": dropout} if dropout else None,
@@ -92,6 +93,7 @@ class ResEncUNet(ResidualEncoderUNet):
             self.decoder.seg_layers[:-1].requires_grad_(False)
         if weight_init == "he":
             self.apply(self.initialize)
+        self.to(memory_format=torch.channels_last_3d)  # as convolutions and `InstanceNorm` have it
 
     @property
     def total_strides(self) -> list[tuple[int, int, int]]:

@@ -36,7 +36,7 @@ def encode_visible(
     skips = []
     for stage, seen in zip(encoder.stages, visible, strict=True):
         for block in stage.blocks:
-            features = run(masked_block, block, features, seen, checkpointing=checkpointing)
+            features = run(_block, block, features, seen, checkpointing=checkpointing)
         skips.append(features)
     return skips
 
@@ -82,7 +82,7 @@ def _layer(layer: ConvDropoutNormReLU, features: torch.Tensor, visible: torch.Te
     return features
 
 
-def masked_block(block: BasicBlockD, features: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+def _block(block: BasicBlockD, features: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
     """Run one residual block on (B, C, D, H, W) with `visible` (B, 1, d, h, w) at its output's resolution."""
     shortcut = features
     for module in block.skip if isinstance(block.skip, nn.Sequential) else []:

@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..recompute import run
-from ..sparse import masked_block
 from .cells import Cells
 from .convolution import convolve
 from .layer import finish
@@ -43,7 +42,7 @@ def encode_cells(
             if number < num_masked:
                 features = run(_block, block, features, where, checkpointing=checkpointing)
             else:
-                features = run(_unmasked_block, block, features, checkpointing=checkpointing)
+                features = run(block, features, checkpointing=checkpointing)
         stages.append(features)
     return stages
 
@@ -73,10 +72,3 @@ def _block(block: BasicBlockD, features: torch.Tensor, where: Cells) -> torch.Te
         shortcut = _layer(module, shortcut, where) if is_layer else module(shortcut)
     features = _layer(block.conv1, features, where)
     return _layer(block.conv2, features, where, shortcut=shortcut, activation=block.nonlin2)
-
-
-def _unmasked_block(block: BasicBlockD, features: torch.Tensor) -> torch.Tensor:
-    visible = torch.ones(1, 1, 1, 1, 1, dtype=torch.bool, device=features.device)
-    stride = block.stride
-    size = [n // s for n, s in zip(features.shape[2:], stride, strict=True)]
-    return masked_block(block, features, visible.expand(len(features), 1, *size))

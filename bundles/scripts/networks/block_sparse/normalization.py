@@ -24,8 +24,8 @@ def normalize(
     """Normalise each sample and channel by mean and biased variance over the sample's cells, add, activate.
 
     One sample's instance norm over its cells is a batch norm of them: PyTorch's kernel for it needs no temporaries,
-    takes channels-last order, and keeps statistics in float32. Our own kernels (see `kernels`) take all samples, the
-    sum and the activation along.
+    leaves channels last, and keeps statistics in float32. Our own kernels (see `kernels`) take all
+    samples, the sum and the activation along.
 
     Args:
         features: (N, C, d, h, w), ordered by sample.
@@ -37,7 +37,7 @@ def normalize(
         shortcut: (N, C, d, h, w), added before the activation.
 
     Returns:
-        (N, C, d, h, w).
+        (N, C, d, h, w) in channels-last order.
     """
     if usable(features):
         from .kernels.normalization import normalize_on_gpu
@@ -45,6 +45,7 @@ def normalize(
         with torch.cuda.device_of(features):  # Triton takes the current one
             return normalize_on_gpu(features, where, weight, bias, eps, slope, shortcut)
     counts = where.counts if where else [1] * len(features)
+    features = _channels_last(features)
     parts = [
         torch.batch_norm(part, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
         for part in features.split(counts)
@@ -57,6 +58,12 @@ def normalize(
     if shortcut is not None:
         out = out.add_(shortcut)
     return out if slope == 1 else F.leaky_relu(out, slope, inplace=True)
+
+
+def _channels_last(features: torch.Tensor) -> torch.Tensor:
+    """Bring channels last, with strides that say so: those of one sample alone may not, which makes kernels slow."""
+    rows = features.permute(0, 2, 3, 4, 1).flatten(0, 3)
+    return rows.unflatten(0, [len(features), *features.shape[2:]]).permute(0, 4, 1, 2, 3)
 
 
 def cancel(features: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -1,0 +1,108 @@
+"""Cost of fine-tuning and inference with the U-Net: `python -m benchmarks.resenc_unet --output out.json`.
+
+Paired against the network of dynamic-network-architectures that it equals, with the same weights, in float32 and in
+mixed precision as the bundles have it (bfloat16 on a CPU, float16 on a GPU).
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from monai.losses import DiceCELoss
+from torch import nn
+
+from scripts.files import save_json, to_json
+from scripts.networks import ResEncUNet
+from scripts.networks.instance_norm import InstanceNorm
+from tools.cli import cli
+from tools.facts import gpu_name
+
+from .pairs import against, alternate
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "compact": {"features": (16, 32, 64, 128), "num_blocks": (1, 2, 2, 2), "strides": (1, 2, 2, 2)},
+    "ResEnc-L": {},
+}
+
+
+def main(
+    output: str,
+    networks: Sequence[str] = ("compact", "ResEnc-L"),
+    size: Sequence[int] = (64, 64, 64),
+    batch_size: int = 2,
+    classes: int = 3,
+    repeats: int = 5,
+    device: str = "cpu",
+) -> None:
+    """Time forward and backward with a loss, and forward alone; print and write JSON.
+
+    Args:
+        output: file to write.
+        networks: of `NETWORKS`.
+        size: voxels of the patch.
+        batch_size: patches per step, and windows at once.
+        classes: of the network, background included.
+        repeats: rounds that count.
+        device: "cpu" or "cuda".
+    """
+    image = torch.randn(batch_size, 1, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    labels = torch.randint(classes, image.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    report: dict[str, Any] = {
+        "size": list(size),
+        "batch_size": batch_size,
+        "machine": gpu_name(device) or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "repeats": repeats,
+    }
+    for name in networks:
+        ours = ResEncUNet(1, classes, **NETWORKS[name]).to(device)
+        theirs = library_form(ours)
+        for amp in (False, True):
+            parts: dict[str, Callable[..., None]] = {"step": partial(step, labels=labels), "inference": infer}
+            for part, run in parts.items():
+                forms = {"ours": ours, "library's": theirs}
+                seconds = alternate({form: partial(run, forms[form], image, amp) for form in forms}, repeats, device)
+                key = f"{name}, {part}, {'mixed precision' if amp else 'float32'}"
+                report[key] = against(seconds["library's"], seconds["ours"])
+                save_json(report, output)
+    print(to_json(report))
+
+
+def library_form(network: ResEncUNet) -> nn.Module:
+    """Return a copy with PyTorch's instance normalisation, in channels-first order."""
+    found: nn.Module = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    for module in found.modules():
+        if isinstance(module, InstanceNorm):
+            module.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
+    return found
+
+
+def step(network: nn.Module, image: torch.Tensor, amp: bool, labels: torch.Tensor) -> None:
+    """Run forward and backward."""
+    with mixed(image, amp):
+        logits = network(image)
+    loss: torch.Tensor = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)(logits.float(), labels)
+    loss.backward()
+    network.zero_grad()
+
+
+@torch.no_grad()
+def infer(network: nn.Module, image: torch.Tensor, amp: bool) -> None:
+    """Run forward."""
+    with mixed(image, amp):
+        network(image)
+
+
+def mixed(image: torch.Tensor, amp: bool) -> torch.autocast:
+    """Return the mixed precision of the bundles on the image's device."""
+    return torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp)
+
+
+if __name__ == "__main__":
+    cli(main)

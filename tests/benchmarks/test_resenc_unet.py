@@ -1,0 +1,26 @@
+import json
+
+import torch
+from torch import nn
+
+from benchmarks.resenc_unet import library_form, main
+from scripts.networks import ResEncUNet
+from scripts.networks.instance_norm import InstanceNorm
+
+
+def test_a_small_run_writes_all_it_measured(tmp_path):
+    main(str(tmp_path / "found.json"), networks=["compact"], size=(16, 16, 16), batch_size=1, repeats=1)
+    found = json.loads((tmp_path / "found.json").read_text())
+    for part in ("step", "inference"):
+        for precision in ("float32", "mixed precision"):
+            assert found[f"compact, {part}, {precision}"]["times_faster"] > 0
+
+
+def test_the_reference_is_the_library_s_network():
+    ours = ResEncUNet(1, 2, features=(4, 8), num_blocks=(1, 1), strides=(1, 2))
+    theirs = library_form(ours)
+    assert any(isinstance(module, InstanceNorm) for module in ours.modules())
+    assert {type(m) for m in theirs.modules() if isinstance(m, nn.InstanceNorm3d)} == {nn.InstanceNorm3d}
+    assert all(weight.is_contiguous() for weight in theirs.parameters())
+    image = torch.randn(2, 1, 8, 8, 8)
+    torch.testing.assert_close(ours(image), theirs(image))

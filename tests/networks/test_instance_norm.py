@@ -1,0 +1,73 @@
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+from scripts.networks import ResEncUNet
+from scripts.networks.instance_norm import InstanceNorm
+
+LAST = {"memory_format": torch.channels_last_3d}
+SMALL = {"features": (4, 6, 8), "num_blocks": (1, 1, 2), "strides": (1, 2, (1, 2, 2))}
+
+
+def pair(channels=5, affine=True):
+    """Return ours and PyTorch's with the same scale and shift, in float64."""
+    ours, theirs = (form(channels, affine=affine).double() for form in (InstanceNorm, nn.InstanceNorm3d))
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
+def test_values_and_gradients_are_pytorch_s(affine, order):
+    ours, theirs = pair(affine=affine)
+    image = torch.randn(3, 5, 4, 6, 5, dtype=torch.double).contiguous(memory_format=order)
+    found, expected = (
+        (out, *torch.autograd.grad(out.sin().sum(), [x, *module.parameters()]))
+        for module in (ours, theirs)
+        for x in [image.clone().requires_grad_()]
+        for out in [module(x)]
+    )
+    for ours_, theirs_ in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours_, theirs_, rtol=1e-10, atol=1e-10)
+
+
+def test_a_network_keeps_channels_last_but_behind_pooling_which_knows_no_order():
+    net, orders = ResEncUNet(1, 3, **SMALL), {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.register_forward_pre_hook(
+                lambda module, given, name=name: orders.update({name: given[0].is_contiguous(**LAST)})
+            )
+    net(torch.randn(2, 1, 8, 8, 8))
+    assert [name for name, kept in orders.items() if not kept] == [
+        f"encoder.stages.{stage}.blocks.0.skip.1.conv" for stage in (1, 2)
+    ]
+    assert len(orders) > 15
+
+
+@pytest.mark.parametrize("deep_supervision", [True, False])
+def test_the_network_is_that_of_pytorch_s_norms(deep_supervision):
+    net = ResEncUNet(2, 3, deep_supervision=deep_supervision, **SMALL).double()
+    image = torch.randn(2, 2, 8, 8, 8, dtype=torch.double)
+    found = net(image)
+    for module in net.modules():
+        if isinstance(module, InstanceNorm):
+            module.__class__ = nn.InstanceNorm3d
+    expected = net(image)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_volume_with_metadata_is_normalised_as_one_without():
+    ours, theirs = pair()
+    image = torch.randn(2, 5, 4, 4, 4, dtype=torch.double)
+    torch.testing.assert_close(ours(MetaTensor(image)), theirs(image))
+
+
+def test_a_trace_takes_batches_of_other_sizes():
+    ours, theirs = pair()
+    traced = torch.jit.trace(ours, torch.randn(1, 5, 4, 4, 4, dtype=torch.double))
+    image = torch.randn(3, 5, 6, 4, 4, dtype=torch.double)
+    torch.testing.assert_close(traced(image), theirs(image))
