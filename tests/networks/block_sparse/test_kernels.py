@@ -157,3 +157,19 @@ def test_half_precision_sums_many_border_gradients(device, use, dtype):
 def test_a_cpu_and_double_precision_have_no_kernels():
     assert not kernels.usable(torch.zeros(1))
     assert not kernels.usable(torch.zeros(1, device="meta", dtype=torch.double))
+
+
+def test_where_triton_works_kernels_are_used(device):
+    kernels.works.cache_clear()
+    assert kernels.works(torch.device(device))
+
+
+def test_where_triton_cannot_build_pytorch_computes_and_a_warning_says_so(device, monkeypatch, caplog):
+    def fail(device):
+        raise FileNotFoundError("Python.h")
+
+    kernels.works.cache_clear()
+    monkeypatch.setattr("scripts.networks.block_sparse.kernels.probe.probe", fail)
+    assert not kernels.works(torch.device(device))
+    assert "FileNotFoundError: Python.h" in caplog.text and "C compiler" in caplog.text
+    kernels.works.cache_clear()
