@@ -18,7 +18,14 @@ STARTS = {
     "pretrained on the training crops": "mae self",
     "from scratch, same compute": "scratch matched compute",
 }
-NETWORKS = (("resenc", "10"), ("resenc", "all"), ("unetr", "10"), ("unetr", "all"), ("nnformer", "10"))
+NETWORKS = (
+    ("resenc", "10"),
+    ("resenc", "all"),
+    ("unetr", "10"),
+    ("unetr", "all"),
+    ("nnformer", "10"),
+    ("nnformer", "all"),
+)
 
 
 def card_text(name):
