@@ -55,7 +55,7 @@ def make_card(
             "intensity": component(plan.normalization),
         },
         "train": train,
-        "metadata": _metadata(title, plan, source, channels, labels, bool(window)),
+        "metadata": _metadata(title, plan, source, channels, labels, "HU" in plan.normalization),
         "docs": _docs(title, plan, data, channels, labels),
     }
 

@@ -10,11 +10,14 @@ from .fingerprint import Fingerprint
 Z_SCORE = "z-score over the non-zero crop, each channel"
 Z_SCORE_NONZERO = "z-score of the non-zero voxels, each channel"
 WINDOW = re.compile(r"(?:HU from )?(-?[\d.]+) to (-?[\d.]+)(?: HU)? to (?:the range )?0 to 1.*")
+CLIPPED = re.compile(r", CT clipped: (.*)")  # windows of all channels, as in "-160 to 240 HU | none"
 FILLED = 0.75  # nnU-Net: where a box around the non-zero voxels is smaller, the zeros are no measured values
 
 
 def chosen(channels: list[str], data: Fingerprint) -> str:
     """Choose by nnU-Net's rules: CT is clipped to the percentiles 0.5 and 99.5 of what is labelled, all else z-scored.
+
+    CT alone is scaled to 0 to 1, CT beside other modalities z-scored as they are.
 
     Args:
         channels: their names; a CT is recognised by its name, and unnamed channels by their values.
@@ -23,11 +26,18 @@ def chosen(channels: list[str], data: Fingerprint) -> str:
     Returns:
         The normalisation in words.
     """
-    if all(is_ct(name, data.channels[number].hounsfield) for number, name in enumerate(channels)):
+    ct = [is_ct(name, data.channels[number].hounsfield) for number, name in enumerate(channels)]
+    if all(ct):
         low, high = (round(f(getattr(c, key) for c in data.channels)) for f, key in ((min, "low"), (max, "high")))
         if low < high:
             return f"HU from {low} to {high} to the range 0 to 1"
-    return Z_SCORE_NONZERO if data.filled < FILLED else Z_SCORE
+    z_score = Z_SCORE_NONZERO if data.filled < FILLED else Z_SCORE
+    limits = [(round(channel.low), round(channel.high)) for channel in data.channels]
+    clipped = [is_one and low < high for is_one, (low, high) in zip(ct, limits, strict=True)]
+    if len(channels) == 1 or not any(clipped):
+        return z_score
+    windows = (f"{low} to {high} HU" if is_one else "none" for is_one, (low, high) in zip(clipped, limits, strict=True))
+    return f"{z_score}, CT clipped: {' | '.join(windows)}"
 
 
 def is_ct(name: str, hounsfield: bool) -> bool:
@@ -40,10 +50,25 @@ def is_ct(name: str, hounsfield: bool) -> bool:
 def component(words: str) -> dict[str, Any] | None:
     """Return the component of a normalisation in words, None where they are not known."""
     if found := WINDOW.fullmatch(words):
-        low, high = (int(float(text)) if float(text).is_integer() else float(text) for text in found.groups())
+        low, high = map(_number, found.groups())
         limits = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0, "clip": True}
         return {"_target_": "ScaleIntensityRanged", "keys": "image", **limits}
     if not words.startswith("z-score"):
         return None
     nonzero = {"nonzero": True} if "non-zero voxels" in words else {}
+    if found := CLIPPED.search(words):
+        windows = [
+            None if text == "none" else [_number(n) for n in text.removesuffix(" HU").split(" to ")]
+            for text in found[1].split(" | ")
+        ]
+        return {
+            "_target_": "scripts.transforms.NormalizeMixedIntensityd",
+            "keys": "image",
+            "windows": windows,
+            **nonzero,
+        }
     return {"_target_": "NormalizeIntensityd", "keys": "image", **nonzero, "channel_wise": True}
+
+
+def _number(text: str) -> float:
+    return int(float(text)) if float(text).is_integer() else float(text)

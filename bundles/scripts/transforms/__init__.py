@@ -7,6 +7,7 @@ from .inverted_labels import InvertedLabelsd
 from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
 from .low_resolution import RandLowResolution
+from .mixed_intensity import NormalizeMixedIntensityd
 from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
@@ -19,6 +20,7 @@ __all__ = [
     "InvertedLabelsd",
     "LabelGuidedVoxelsd",
     "LoadXrayd",
+    "NormalizeMixedIntensityd",
     "PadEndd",
     "RandEachChanneld",
     "RandLowResolution",

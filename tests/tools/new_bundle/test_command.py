@@ -4,14 +4,17 @@ import json
 import shlex
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, verify_metadata
 
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet
-from tests.tools.new_bundle.folders import image, label, state, write_bids, write_nnunet, write_plain
+from tests.tools.new_bundle.folders import image, label, save, state, volume, write_bids, write_nnunet, write_plain
 from tools.new_bundle.__main__ import commands, main
+from tools.new_bundle.intensity import component
+from tools.new_bundle.pretrained import read_plan
 from tools.render.bundle import render_card
 from tools.zoo_check.metadata import SCHEMA
 
@@ -63,6 +66,29 @@ def test_it_trains_evaluates_and_segments(made, run_bundle, tmp_path):
     inference = {"dataset_dir": scan, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "masks"}
     run_bundle(made, ["inference"], **inference)
     assert nib.load(tmp_path / "masks" / "c1_seg.nii.gz").shape == nib.load(scan).shape
+
+
+def test_ct_beside_pet_is_clipped_alone_in_training_and_inference(tmp_path, run_bundle):
+    data = tmp_path / "data"
+    for number in range(8):
+        ct, truth = volume(number, ct=True)
+        for channel, scan in enumerate((ct, np.abs(volume(99 - number)[0]))):
+            save(scan, data / "imagesTr" / f"c{number}_000{channel}.nii.gz")
+        save(truth, data / "labelsTr" / f"c{number}.nii.gz")
+    labels = {"background": 0, "one": 1, "two": 2}
+    state(data, {"channel_names": {"0": "CT", "1": "PET"}, "labels": labels, "file_ending": ".nii.gz"})
+    main("tumour", str(data), target=str(tmp_path), **SMALL)
+    made = tmp_path / "tumour"
+    train, inference = (json.loads((made / f"configs/{name}.json").read_text()) for name in ("train", "inference"))
+    (low, high), rest = train["intensity"]["windows"]
+    assert train["intensity"] == inference["intensity"] and -1000 < low < high and rest is None
+    short = {"max_epochs": 1, "steps_per_epoch": 1, "val_interval": 1, "num_workers": 0}
+    run_bundle(made, ["train"], dataset_dir=data, output_dir=tmp_path / "out", ckpt_dir=tmp_path / "models", **short)
+    scans = {"dataset_dir": data / "imagesTr", "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "masks"}
+    run_bundle(made, ["inference"], **scans)
+    assert len(list((tmp_path / "masks").glob("*_seg.nii.gz"))) == 8
+    start = read_plan(str(tmp_path / "models" / "model.pt"))
+    assert component(start.normalization) == train["intensity"]
 
 
 def test_the_commands_printed_are_three_and_a_dataset_json_needs_no_second(tmp_path, capsys):

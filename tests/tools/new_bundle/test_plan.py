@@ -110,6 +110,17 @@ def test_intensities_follow_name_and_values():
     assert not is_ct("ceT1", True) and not is_ct("scan", False) and not is_ct("Fracture MRI", True)
 
 
+def test_ct_beside_other_modalities_is_clipped_and_z_scored():
+    found = data(ct=True)
+    found.channels.append(Channel(0.0, 2.0, 17.6, 3.0, 2.0, 0.0, 30.0, False))
+    words = chosen(["CT", "PET"], found)
+    assert words == "z-score over the non-zero crop, each channel, CT clipped: -100 to 300 HU | none"
+    assert component(words) == {
+        "_target_": "scripts.transforms.NormalizeMixedIntensityd", "keys": "image", "windows": [[-100, 300], None],
+    }  # fmt: skip
+    assert chosen(["PET", "MRI"], found) == "z-score over the non-zero crop, each channel"
+
+
 def test_normalisations_in_words_are_those_components():
     window = component("HU from -175 to 250 to the range 0 to 1")
     assert window == component("-175 to 250 HU to 0 to 1, clipped") and (window or {})["a_min"] == -175
