@@ -71,3 +71,22 @@ def test_a_trace_takes_batches_of_other_sizes():
     traced = torch.jit.trace(ours, torch.randn(1, 5, 4, 4, 4, dtype=torch.double))
     image = torch.randn(3, 5, 6, 4, 4, dtype=torch.double)
     torch.testing.assert_close(traced(image), theirs(image))
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype"),
+    [
+        ("cpu", torch.bfloat16),
+        pytest.param("cuda", torch.bfloat16, marks=pytest.mark.gpu),
+        pytest.param("cuda", torch.float16, marks=pytest.mark.gpu),
+    ],
+)
+def test_mixed_precision_is_close_to_float32(device, dtype):
+    torch.manual_seed(0)
+    net, image = ResEncUNet(1, 3, **SMALL).to(device), torch.randn(2, 1, 16, 16, 16, device=device)
+    exact = net(image)
+    with torch.autocast(device, dtype):
+        found = net(image)
+    found.float().square().mean().backward()
+    assert (found - exact).norm() < 0.05 * exact.norm()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.requires_grad)
