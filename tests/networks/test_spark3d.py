@@ -108,7 +108,7 @@ def test_features_are_zero_on_hidden_voxels_after_every_layer(monkeypatch):
         return run
 
     monkeypatch.setattr(sparse, "_layer", checked(sparse._layer))
-    monkeypatch.setattr(sparse, "masked_block", checked(sparse.masked_block))
+    monkeypatch.setattr(sparse, "_block", checked(sparse._block))
     net(image, mask)
     blocks = sum(SMALL["num_blocks"])
     # the stem, two layers and the block itself per block, and a projection where channels change (stages 1 and 2)

@@ -93,7 +93,10 @@ class ResEncUNet(ResidualEncoderUNet):
             self.decoder.seg_layers[:-1].requires_grad_(False)
         if weight_init == "he":
             self.apply(self.initialize)
-        self.to(memory_format=torch.channels_last_3d)  # as convolutions and `InstanceNorm` have it
+        for weight in self.parameters():
+            # as `InstanceNorm` leaves features; of one voxel both orders are the same
+            if weight.dim() == 5 and weight[0, 0].numel() > 1:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
 
     @property
     def total_strides(self) -> list[tuple[int, int, int]]:

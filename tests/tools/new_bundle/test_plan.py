@@ -58,7 +58,7 @@ def test_the_estimate_is_near_what_a_step_takes():
     stated = {"channels": ["MRI"], "used_channels": None, "labels": {"background": 0, "anterior": 1, "posterior": 2}}
     train = {**_train("resenc"), **stated}
     peak = Cost(ConfigParser(overlaid(train, [ids], "test"))).peak(batch) / 2**30
-    assert 1.4 * alive <= peak < 1.7 * alive  # allocators keep more: glibc's took 0.66 to 0.78 GiB where 0.47 are alive
+    assert 1.4 * alive <= peak < 1.8 * alive  # allocators keep more: glibc's took 0.61 to 0.67 GiB where 0.44 are alive
 
 
 def checkpoint(
