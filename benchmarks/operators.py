@@ -6,18 +6,16 @@ PyTorch's profiler on one pass after a warm-up: the operators that took most, ea
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from scripts.files import save_json
 from tools.cli import cli
-from tools.facts import gpu_name
+from tools.facts import machine
 
 from .example import example
 from .spark3d import encoder_pass, network, step
@@ -57,9 +55,7 @@ def main(
         "width": width,
         "ratio": ratio,
         "batch_size": batch_size,
-        "machine": gpu_name(device) or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **machine(device),
     }
     for part in parts:
         for execution in executions:

@@ -7,7 +7,6 @@ mixed precision as the bundles have it (bfloat16 on a CPU, float16 on a GPU).
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from scripts.files import save_json, to_json
 from scripts.networks import ResEncUNet
 from scripts.networks.instance_norm import InstanceNorm
 from tools.cli import cli
-from tools.facts import gpu_name
+from tools.facts import machine
 
 from .pairs import against, alternate
 
@@ -55,9 +54,7 @@ def main(
     report: dict[str, Any] = {
         "size": list(size),
         "batch_size": batch_size,
-        "machine": gpu_name(device) or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **machine(device),
         "repeats": repeats,
     }
     for name in networks:

@@ -7,7 +7,6 @@ A GPU: `python -m benchmarks.spark3d --device cuda --size 160 --batch_size 2` (a
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from scripts.networks import ResEncUNet, Spark3D
 from scripts.networks.block_sparse import Cells, encode_cells
 from scripts.networks.sparse import encode_visible
 from tools.cli import cli
-from tools.facts import gpu_name
+from tools.facts import machine
 from tools.memory import peak_bytes
 from tools.render.execution_table import execution_table
 
@@ -70,9 +69,7 @@ def main(
     net = network(width, cell_size, checkpointing).to(device)
     optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
     report: dict[str, Any] = setting | {
-        "machine": gpu_name(device) or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **machine(device),
         "repeats": repeats,
         "clock": "processor" if processor_time else "wall",
     }

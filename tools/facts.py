@@ -24,6 +24,15 @@ def device_name() -> str:
     return gpu_name() or f"CPU, {os.cpu_count()} cores"
 
 
+def machine(device: str) -> dict[str, str | int]:
+    """Say on what a benchmark on a device was measured."""
+    return {
+        "machine": gpu_name(device) or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
 def read_environment() -> dict[str, str]:
     """Say on what this runs: versions, device, source revision."""
     return {

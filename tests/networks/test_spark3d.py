@@ -8,6 +8,7 @@ from scripts.errors import InputError
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
 from scripts.pretraining.masks import draw_mask, expand_mask
+from tests.mixed_precision import MIXED_PRECISION
 
 SMALL = {"features": (4, 6, 8, 8), "num_blocks": (1, 2, 1, 1), "strides": (1, 2, 2, 2)}
 
@@ -222,14 +223,7 @@ def test_state_dict_is_the_librarys_own():
     assert len([k for k in Spark3D(ours).state_dict() if k.startswith("network.")]) == 956
 
 
-@pytest.mark.parametrize(
-    ("device", "dtype"),
-    [
-        ("cpu", torch.bfloat16),
-        pytest.param("cuda", torch.bfloat16, marks=pytest.mark.gpu),
-        pytest.param("cuda", torch.float16, marks=pytest.mark.gpu),
-    ],
-)
+@MIXED_PRECISION
 def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     net, (image, mask) = small().float().to(device), batch()
     image, mask = image.float().to(device), mask.to(device)

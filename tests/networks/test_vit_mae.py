@@ -6,6 +6,7 @@ from scripts.losses import MaskedMSELoss
 from scripts.networks import ViTMAE
 from scripts.pretraining.masks import expand_mask
 from scripts.pretraining.patches import patchify
+from tests.mixed_precision import MIXED_PRECISION
 
 ENCODER = {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 3}
 SIZES = {2: (8, 12), 3: (8, 8, 12)}
@@ -108,15 +109,7 @@ def test_parameter_counts_of_the_paper():
     assert net.cell_size == (16, 16, 16) and net.encoder.grid == (6, 6, 6)
 
 
-@pytest.mark.parametrize(
-    ("device", "dtype"),
-    [
-        ("cpu", torch.bfloat16),
-        ("cpu", torch.float16),
-        pytest.param("cuda", torch.bfloat16, marks=pytest.mark.gpu),
-        pytest.param("cuda", torch.float16, marks=pytest.mark.gpu),
-    ],
-)
+@MIXED_PRECISION
 def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     net, (image, mask) = small().to(device), batch()
     image, mask = image.to(device), mask.to(device)

@@ -33,11 +33,11 @@ def chosen(channels: list[str], data: Fingerprint) -> str:
             return f"HU from {low} to {high} to the range 0 to 1"
     z_score = Z_SCORE_NONZERO if data.filled < FILLED else Z_SCORE
     limits = [(round(channel.low), round(channel.high)) for channel in data.channels]
-    clipped = [is_one and low < high for is_one, (low, high) in zip(ct, limits, strict=True)]
-    if len(channels) == 1 or not any(clipped):
-        return z_score
-    windows = (f"{low} to {high} HU" if is_one else "none" for is_one, (low, high) in zip(clipped, limits, strict=True))
-    return f"{z_score}, CT clipped: {' | '.join(windows)}"
+    windows = [
+        f"{low} to {high} HU" if clipped and low < high else "none"
+        for clipped, (low, high) in zip(ct, limits, strict=True)
+    ]
+    return f"{z_score}, CT clipped: {' | '.join(windows)}" if {*windows} != {"none"} else z_score
 
 
 def is_ct(name: str, hounsfield: bool) -> bool:
