@@ -17,6 +17,7 @@ from torch import nn
 
 from scripts.files import save_json, to_json
 from scripts.networks import ResEncUNet
+from scripts.networks.average_pool import AveragePool
 from scripts.networks.instance_norm import InstanceNorm
 from tools.cli import cli
 from tools.facts import machine
@@ -72,11 +73,13 @@ def main(
 
 
 def library_form(network: ResEncUNet) -> nn.Module:
-    """Return a copy with PyTorch's instance normalisation, in channels-first order."""
+    """Return a copy with PyTorch's instance normalisation and pooling, in channels-first order."""
     found: nn.Module = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     for module in found.modules():
         if isinstance(module, InstanceNorm):
             module.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
+        if isinstance(module, AveragePool):
+            module.__class__ = nn.AvgPool3d  # type: ignore[assignment]
     return found
 
 

@@ -36,7 +36,7 @@ def test_values_and_gradients_are_pytorch_s(affine, order):
         torch.testing.assert_close(ours_, theirs_, rtol=1e-10, atol=1e-10)
 
 
-def test_a_network_keeps_channels_last_but_behind_pooling_which_knows_no_order():
+def test_a_network_keeps_channels_last():
     net, orders = ResEncUNet(1, 3, **SMALL), {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
@@ -44,14 +44,11 @@ def test_a_network_keeps_channels_last_but_behind_pooling_which_knows_no_order()
                 lambda module, given, name=name: orders.update({name: given[0].is_contiguous(**LAST)})
             )
     net(torch.randn(2, 1, 8, 8, 8))
-    assert [name for name, kept in orders.items() if not kept] == [
-        f"encoder.stages.{stage}.blocks.0.skip.1.conv" for stage in (1, 2)
-    ]
-    assert len(orders) > 15
+    assert len(orders) > 15 and all(orders.values())
 
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_the_network_is_that_of_pytorch_s_norms(deep_supervision):
+def test_the_network_is_that_of_pytorch_s_norms_and_pooling(deep_supervision):
     net = ResEncUNet(2, 3, deep_supervision=deep_supervision, **SMALL).double()
     image = torch.randn(2, 2, 8, 8, 8, dtype=torch.double)
     torch.testing.assert_close(net(image), library_form(net)(image), rtol=1e-10, atol=1e-10)

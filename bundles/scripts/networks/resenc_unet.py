@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple, nearest_multiple
+from .average_pool import AveragePool
 from .instance_norm import InstanceNorm
 
 
@@ -93,8 +94,12 @@ class ResEncUNet(ResidualEncoderUNet):
             self.decoder.seg_layers[:-1].requires_grad_(False)
         if weight_init == "he":
             self.apply(self.initialize)
+        for parent in list(self.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.AvgPool3d):  # which the library offers no choice of
+                    setattr(parent, name, AveragePool(child.kernel_size))
         for weight in self.parameters():
-            # as `InstanceNorm` leaves features; of one voxel both orders are the same
+            # as `InstanceNorm` and `AveragePool` leave features; of one voxel both orders are the same
             if weight.dim() == 5 and weight[0, 0].numel() > 1:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
 
