@@ -48,7 +48,7 @@ def main(
         top: operators to name, the rest is one sum.
     """
     image, masks = example((size,) * 3, (cell_size,) * 3, [ratio], batch_size, device)
-    net = network(width, cell_size, False).to(device)
+    net = network(width, cell_size).to(device)
     passes: dict[str, Callable[..., None]] = {"encoder": encoder_pass, "step": partial(step, optimizer=None)}
     report: dict[str, Any] = {
         "size": size,

@@ -1,7 +1,7 @@
 """What a Spark3D step costs as it grows: `python -m benchmarks.scaling --output scaling.json`.
 
-One setting is varied at a time: share hidden, patch, batch, processes. Each is measured in processes of its own, in
-seconds, in processor seconds (which others on the machine disturb little) and in peak memory.
+One setting is varied at a time: execution, decoder, share hidden, patch, batch, processes. Each is measured in
+processes of its own, in seconds, in processor seconds (which others on the machine disturb little) and in peak memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .pairs import wait
 from .spark3d import autocast, network
 
 MIB = 2**20
-COLUMNS = ("execution", "ratio", "size", "batch_size", "processes")
+COLUMNS = ("execution", "decoder", "ratio", "size", "batch_size", "processes")
 
 
 def main(
@@ -60,8 +60,9 @@ def main(
         repeats: steps that count, after one that does not.
         device: "cpu" (float32) or "cuda" (bf16 autocast, one GPU per process).
     """
-    middle: dict[str, Any] = dict(zip(COLUMNS, ("auto", 0.75, size, 1, 1), strict=True))
-    changes: list[dict[str, Any]] = [{}, {"execution": "dense"}, *({"ratio": r} for r in ratios)]
+    middle: dict[str, Any] = dict(zip(COLUMNS, ("auto", "full", 0.75, size, 1, 1), strict=True))
+    changes: list[dict[str, Any]] = [{}, {"execution": "dense"}, {"decoder": "lean"}]
+    changes += [{"ratio": r} for r in ratios]
     changes += [{"size": s, "execution": e} for s in sizes for e in ("auto", "dense")]
     changes += [*({"batch_size": b} for b in batch_sizes), *({"processes": p} for p in processes)]
     rows = []
@@ -95,6 +96,7 @@ def measured(setting: dict[str, Any], **others: Any) -> dict[str, Any]:
 def one(
     output: str,
     execution: str,
+    decoder: str,
     ratio: float,
     size: int,
     batch_size: int,
@@ -110,7 +112,7 @@ def one(
         torch.cuda.set_device(device)
     image, masks = example((size,) * 3, (cell_size,) * 3, [ratio], batch_size, device)
     mask = masks[ratio]
-    net = network(width, cell_size, False).to(device)
+    net = network(width, cell_size, decoder=decoder).to(device)
     net.execution = execution
     if processes > 1:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")

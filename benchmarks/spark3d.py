@@ -95,11 +95,11 @@ def main(
     print(execution_table(report))
 
 
-def network(width: float, cell_size: int, checkpointing: bool) -> Spark3D:
+def network(width: float, cell_size: int, checkpointing: bool = False, decoder: str = "full") -> Spark3D:
     """Return a Spark3D around a ResEnc-L of scaled width."""
     torch.manual_seed(0)
     unet = ResEncUNet(1, 1, features=[max(1, round(width * f)) for f in RESENC_L], weight_init="default")
-    return Spark3D(unet, cell_size=(cell_size,) * 3, checkpointing=checkpointing)
+    return Spark3D(unet, cell_size=(cell_size,) * 3, checkpointing=checkpointing, decoder=decoder)
 
 
 def encoder_pass(net: Spark3D, image: torch.Tensor, mask: torch.Tensor, execution: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import AffineGrid, CenterSpatialCropd, MapTransform, Randomizable, Resample
-from monai.utils import convert_to_tensor, ensure_tuple
+from monai.utils import convert_to_tensor, ensure_tuple, ensure_tuple_rep
 from torch.nn import functional as F
 
 from .labels_at import labels_at
@@ -29,7 +28,7 @@ class RandRotateZoomd(MapTransform, Randomizable):
         keys: of items (C, D, H, W) of the same grid.
         label_keys: those of them that hold label maps (1, D, H, W).
         roi_size: voxels of the result. What comes from outside the input is zero, so that should be larger.
-        max_rotation: about each axis that is turned about, in degrees.
+        max_rotation: about each axis that is turned about, in degrees; one number for all, or one for each.
         zoom_range: of the scaling, the same for all axes that are scaled; more than 1 enlarges.
         prob: of a rotation, and, independently, of a scaling.
     """
@@ -39,14 +38,14 @@ class RandRotateZoomd(MapTransform, Randomizable):
         keys: KeysCollection,
         label_keys: KeysCollection,
         roi_size: Sequence[int],
-        max_rotation: float = 30.0,
+        max_rotation: float | Sequence[float] = 30.0,
         zoom_range: tuple[float, float] = (0.7, 1.4),
         prob: float = 0.2,
     ) -> None:
         super().__init__(keys)
         self.label_keys = ensure_tuple(label_keys)
         self.roi_size = tuple(roi_size)
-        self.max_rotation = math.radians(max_rotation)
+        self.max_rotation = np.radians(ensure_tuple_rep(max_rotation, 3))
         self.zoom_range = tuple(zoom_range)
         self.prob = prob
         self.crop = CenterSpatialCropd(keys, roi_size)
