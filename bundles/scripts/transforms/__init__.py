@@ -1,7 +1,6 @@
 """Dictionary transforms that MONAI does not have, or has in a form that MONAI Label cannot run."""
 
 from .crop import is_body, is_nonzero
-from .divide_at_slice import DivideAtSliced
 from .each_channel import RandEachChanneld
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
@@ -17,7 +16,6 @@ from .rotate_zoom import RandRotateZoomd
 from .select_channels import SelectChannelsd
 
 __all__ = [
-    "DivideAtSliced",
     "ForegroundVoxelsd",
     "InvertedLabelsd",
     "LabelGuidedVoxelsd",
