@@ -67,6 +67,16 @@ def test_rotation_and_scaling_are_drawn_each_for_itself_and_within_their_ranges(
     assert 14 < angles.max() <= 15 and 0.8 <= zooms.min() < 0.81 and 1.19 < zooms.max() <= 1.2
 
 
+def test_axes_may_turn_by_different_amounts():
+    drawing = transform(max_rotation=(0, 15, 5), prob=1.0)
+    drawing.set_random_state(0)
+    drawn = []
+    for _ in range(1000):
+        drawing.randomize()
+        drawn.append(np.degrees(np.abs(drawing.angles)))
+    np.testing.assert_allclose(np.max(drawn, axis=0), (0, 15, 5), rtol=0.01)
+
+
 def test_a_seed_gives_the_same_again(item):
     results = []
     for _ in range(2):
