@@ -131,6 +131,12 @@ def run_cold(run_bundle, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("bundle", [PRETRAIN, SEGMENT])
+def test_cold_inference_away_from_the_bundle(run_cold, refused, scans, tmp_path, bundle):
+    done = run_cold(bundle, ["inference"], dataset_dir=scans, bundle_root=tmp_path)
+    refused(done, f"bundle_root is {tmp_path}, which is no bundle", "--bundle_root")
+
+
 def test_cold_dataset_creation(run_cold, refused, dataset):
     (dataset / "labelsTr/h1.nii.gz").unlink()
     refused(run_cold(SEGMENT, ["train", "tiny"], dataset_dir=dataset), "case h1", "labelsTr/h1.nii.gz is missing")

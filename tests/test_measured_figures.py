@@ -55,6 +55,20 @@ def test_the_network_on_whole_volumes():
         assert f"| {row} | {' | '.join(cells)} |" in page
 
 
+def test_how_a_step_grows():
+    page = (RESULTS / "spark3d.md").read_text()
+    rows = json.loads((RESULTS / "spark3d" / "scaling.json").read_text())["rows"]
+    assert len(rows) > 10
+    for row in rows:
+        each = " each" if row["processes"] > 1 else ""
+        cells = [f"{row['ratio']:.0%}".replace("%", " %"), f"{row['size']}³", f"{row['batch_size']}{each}"]
+        cells += [str(row["processes"]), f"{row['processor_seconds']:.2f}{each}", f"{row['peak_memory_mib']}{each}"]
+        assert f"| {' | '.join(cells)} |" in page
+    whole, lean = rows[0], next(row for row in rows if row["decoder"] == "lean")
+    assert f"{lean['processor_seconds']:.2f} instead of {whole['processor_seconds']:.2f} processor seconds" in page
+    assert f"{lean['peak_memory_mib']}\ninstead of {whole['peak_memory_mib']} MiB" in page
+
+
 def test_spark3d_on_a_gpu():
     page = (RESULTS / "spark3d.md").read_text()
     cost = json.loads((RESULTS / "spark3d" / "cost_gpu.json").read_text())

@@ -20,7 +20,8 @@ def test_the_reference_is_the_library_s_network():
     ours = ResEncUNet(1, 2, features=(4, 8), num_blocks=(1, 1), strides=(1, 2))
     theirs = library_form(ours)
     assert any(isinstance(module, InstanceNorm) for module in ours.modules())
-    assert {type(m) for m in theirs.modules() if isinstance(m, nn.InstanceNorm3d)} == {nn.InstanceNorm3d}
+    library = (nn.InstanceNorm3d, nn.AvgPool3d)
+    assert {type(module) for module in theirs.modules() if isinstance(module, library)} == set(library)
     assert all(weight.is_contiguous() for weight in theirs.parameters())
     image = torch.randn(2, 1, 8, 8, 8)
     torch.testing.assert_close(ours(image), theirs(image))
