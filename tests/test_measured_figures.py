@@ -124,6 +124,21 @@ def test_hippocampus_by_class(first, second):
         assert f"| {' | '.join([name, *cells])} |" in page
 
 
+def test_dividing_the_hippocampus_at_a_slice():
+    page = (RESULTS / "hippocampus_model.md").read_text()
+    found = json.loads((RESULTS / "hippocampus_model" / "validation.json").read_text())["divided_at_a_slice"]
+    del found["today_in_plane"]  # its rotation keeps slices already
+    gains = [scores["divided"] - scores["as_predicted"] for modes in found.values() for scores in modes.values()]
+    assert f"{min(gains):.4f} to {max(gains):.4f}, {sum(gains) / len(gains):.4f} on average" in page
+    plain, mirrored = (hippocampus_mean(f"divided{run}") - hippocampus_mean(f"shipped{run}") for run in ("_plain", ""))
+    assert f"{plain:.4f} (plain) and\n  {mirrored:.4f} (mirrored)" in page
+
+
+def hippocampus_mean(run):
+    content = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())
+    return content["summary"]["mean"]["dsc"]["mean"]
+
+
 @pytest.mark.parametrize(
     ("plain", "mirrored", "row"),
     [
@@ -132,6 +147,7 @@ def test_hippocampus_by_class(first, second):
         ("together", "together_mirrored", "together"),
         ("continued", "continued_mirrored", "6000 steps more from the model's weights"),
         ("continued_mean", "continued_mean_mirrored", "the mean of those weights and the model's"),
+        ("divided_plain", "divided", "the model, divided at a slice"),
         ("nearest", "nearest_mirrored", "seed 0, 8000 steps on all 160 cases"),
         ("nearest_seed1", "nearest_seed1_mirrored", "seed 1, 8000 steps on all 160 cases"),
         ("longer", "longer_mirrored", "3000 steps on fold 0, from the same pretraining"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.data.scans import stem
+from scripts.data.scans import stem, without_channel
 from scripts.files import read_json
 
 from .faults import EVERY_CASE, Fault
@@ -118,7 +117,7 @@ def _named(entry: Any) -> str:
 
 
 def _case(path: Path) -> str:
-    return re.sub(r"_\d{4}$", "", stem(path.name))
+    return without_channel(stem(path.name))
 
 
 def _short(values: list[int]) -> str:

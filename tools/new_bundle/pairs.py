@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.data.reading import as_image, as_list
-from scripts.data.scans import SUFFIXES, stem
+from scripts.data.scans import SUFFIXES, stem, without_channel
 from scripts.data.walk import folders_below
 
 from .faults import Fault
@@ -70,5 +70,5 @@ def _channels(images: dict[str, Any]) -> dict[str, Any]:
     """Join files that differ in their channel number."""
     joined: dict[str, Any] = {}
     for name, path in images.items():
-        joined.setdefault(re.sub(r"_\d{4}$", "", name), []).append(path)
+        joined.setdefault(without_channel(name), []).append(path)
     return joined

@@ -97,6 +97,11 @@ def stem(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
     return name[: len(name) - len(suffix)]
 
 
+def without_channel(name: str) -> str:
+    """Return the case of a file of nnU-Net's naming, whose number of the channel is dropped: `case_0001` to `case`."""
+    return re.sub(r"_\d{4}$", "", name)
+
+
 def nnunet_images(folder: Path, ending: str, num_channels: int) -> dict[str, list[str]]:
     """Return the channel files of each nnU-Net raw case in order; a file that ought to exist may be missing.
 
@@ -234,4 +239,4 @@ def _by_case(images: list[Image], num_channels: int) -> list[Image]:
 
 def _case(name: str, image: Image, suffixes: tuple[str, ...]) -> str:
     case = stem(name, suffixes)
-    return re.sub(r"_\d{4}$", "", case) if isinstance(image, list) else case
+    return without_channel(case) if isinstance(image, list) else case
