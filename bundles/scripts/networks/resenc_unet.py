@@ -119,13 +119,13 @@ class ResEncUNet(ResidualEncoderUNet):
         return int(name.split(".")[2]) + 1 if name.startswith("encoder.stages.") else self.num_layers
 
     def check_patch(self, size: Sequence[int]) -> None:
-        """Refuse a patch that cannot be halved down to the bottleneck and back.
+        """Refuse a patch that cannot be halved down to the bottleneck and back, or to a single voxel there.
 
         Args:
             size: patch size (D, H, W) in voxels.
 
         Raises:
-            InputError: naming the nearest sizes that fit.
+            InputError: naming what fits.
         """
         unit = self.total_strides[-1]
         if not isinstance(size, Sequence) or len(size) != 3:
@@ -134,6 +134,11 @@ class ResEncUNet(ResidualEncoderUNet):
             raise InputError(
                 f"patch_size {list(size)} does not fit this network, whose bottleneck is {list(unit)} voxels wide: "
                 f"each side must be a multiple of it, for example {nearest_multiple(size, unit)}"
+            )
+        if list(size) == list(unit):
+            raise InputError(
+                f"patch_size {list(size)} leaves one voxel at this network's bottleneck, which instance normalisation "
+                "makes the same whatever it holds: give at least twice as much along one axis"
             )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
