@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from monai.utils import ensure_tuple_rep
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -24,7 +25,7 @@ class AveragePool(nn.AvgPool3d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Average over blocks of the kernel's size: (B, C, D, H, W) to that divided by it."""
-        blocks = tuple(self.kernel_size) if isinstance(self.kernel_size, (list, tuple)) else (self.kernel_size,) * 3
+        blocks = ensure_tuple_rep(self.kernel_size, 3)
         if torch.jit.is_tracing() or torch.compiler.is_compiling() or not is_multiple(input.shape[2:], blocks):
             return super().forward(input)  # as `InstanceNorm` does; and of sizes that do not divide
         out: torch.Tensor = _BlockMean.apply(input.as_subclass(torch.Tensor), blocks)
