@@ -2,6 +2,7 @@
 
 import json
 import re
+from statistics import mean, stdev
 
 import pytest
 
@@ -103,6 +104,25 @@ def test_steps():
             memory = f"estimated {cost['peak_memory_gib']:.0f} GiB in float32, {cost['activations_gib']:.0f} of them "
             memory += "activations, which mixed precision shrinks"
         assert f"| {cost['batch_size']} | {seconds} | {memory} | `{command}` |" in card_text(cost["bundle"])
+
+
+def test_chest_xrays():
+    page = (RESULTS / "chestxray14.md").read_text()
+    arms = {"finetuned": "fine-tuned", "scratch": "scratch", "scratch_layer_decay": "scratch, rates as fine-tuned"}
+    for arm, words in arms.items():
+        scores = [json.loads((RESULTS / "chestxray14" / f"{arm}_{seed}_metrics.json").read_text()) for seed in range(3)]
+        means = [score["mean"] for score in scores]
+        common = [
+            mean(finding["auc"] for finding in score["findings"].values() if finding["positives"] >= 10)
+            for score in scores
+        ]
+        cells = [f"{mean(values):.3f} ± {stdev(values):.3f}" for values in ([m["auc"] for m in means], common)]
+        cells += [f"{m['auc']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" for m in means]
+        assert f"| {' | '.join([words, *cells])} |" in page
+        assert all(m["low"] < 0.5 < m["high"] for m in means)
+    errors = [json.loads((RESULTS / "chestxray14" / f"reconstruction_{n}.json").read_text())["mean"] for n in range(3)]
+    first, second, third = (f"{error['mse']:.3f}" for error in errors)
+    assert f"{first}, {second} and {third} with the three seeds" in page
 
 
 def test_hippocampus():
