@@ -154,6 +154,17 @@ def test_dividing_the_hippocampus_at_a_slice():
     assert f"{plain:.4f} (plain) and\n  {mirrored:.4f} (mirrored)" in page
 
 
+def test_two_networks_together():
+    page = (RESULTS / "hippocampus_model.md").read_text()
+    pairs = json.loads((RESULTS / "hippocampus_model" / "validation.json").read_text())["pairs"]
+    gains = [scores["together"] - max(scores["each"]) for modes in pairs.values() for scores in modes.values()]
+    assert len(gains) == 6
+    assert f"{mean(gains):.4f} ahead of the better one on average ({min(gains):.4f} to {max(gains):.4f}" in page
+    for run in ("again", "both"):
+        plain, mirrored = (f"{hippocampus_mean(f'{run}{mode}'):.4f}" for mode in ("", "_mirrored"))
+        assert f"{plain} plain and {mirrored} mirrored" in page or f"{plain} and {mirrored} for both" in page
+
+
 def hippocampus_mean(run):
     content = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())
     return content["summary"]["mean"]["dsc"]["mean"]
@@ -168,6 +179,8 @@ def hippocampus_mean(run):
         ("continued", "continued_mirrored", "6000 steps more from the model's weights"),
         ("continued_mean", "continued_mean_mirrored", "the mean of those weights and the model's"),
         ("divided_plain", "divided", "the model, divided at a slice"),
+        ("again", "again_mirrored", "the model's commands again"),
+        ("both", "both_mirrored", "both"),
         ("nearest", "nearest_mirrored", "seed 0, 8000 steps on all 160 cases"),
         ("nearest_seed1", "nearest_seed1_mirrored", "seed 1, 8000 steps on all 160 cases"),
         ("longer", "longer_mirrored", "3000 steps on fold 0, from the same pretraining"),
