@@ -15,8 +15,8 @@ from ..geometry import is_multiple
 class AveragePool(nn.AvgPool3d):
     """PyTorch's `AvgPool3d` over blocks without its copies, so that a network in channels-last order stays in it.
 
-    PyTorch's brings features into channels-first order, and in mixed precision to float32 besides, which takes 4 to 10
-    times as long on a CPU as adding.
+    PyTorch's brings features into channels-first order, and in mixed precision on a CPU to float32
+    besides, which takes several times as long as adding.
 
     Example:
         >>> AveragePool(2)(torch.ones(1, 2, 4, 4, 4)).shape

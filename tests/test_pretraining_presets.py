@@ -1,4 +1,4 @@
-"""The presets of nnFormer's pretraining fit the segmentation bundles that they are meant for."""
+"""The presets of pretraining fit the segmentation bundles that they are meant for."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def read(bundle, *names):
     parser = ConfigParser(ConfigParser.load_config_files([folder / "configs" / f"{name}.json" for name in names]))
     with torch.device("meta"):
         network = parser.get_parsed_content("network_def")
-    return network, {key: parser.get_parsed_content(key) for key in ("patch_size", "spacing")}
+    return network, {key: parser[key] for key in ("channels", "spacing", "patch_size", "normalization", "intensity")}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def read(bundle, *names):
         ("compact", "hippocampus_segmentation"),
     ],
 )
-def test_pretraining_has_the_geometry_of_finetuning(preset, name):
+def test_nnformer(preset, name):
     mae, plan = read("nnformer_mae_pretrain", "train", preset)
     default = read_card(name, ROOT).get("network") == "nnformer"
     network, wanted = read(name, "train", *([] if default else ["nnformer"]))
@@ -35,3 +35,15 @@ def test_pretraining_has_the_geometry_of_finetuning(preset, name):
     ours, theirs = mae.encoder.state_dict(), network.encoder.state_dict()
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
     assert all(block.drop_path.drop_prob == 0 for stage in mae.encoder.stages for block in stage)
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"), [("btcv", "btcv_segmentation"), ("braintumour", "msd_braintumour_segmentation")]
+)
+def test_spark3d(preset, name):
+    mae, plan = read("spark3d_pretrain", "train", preset)
+    network, wanted = read(name, "train", "resenc")
+    assert plan == wanted
+    mae.check_patch(plan["patch_size"])
+    ours, theirs = mae.network.encoder.state_dict(), network.encoder.state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
