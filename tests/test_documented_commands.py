@@ -21,7 +21,7 @@ def commands(page: Path) -> list[dict]:
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             if words := re.search(r"-m monai\.bundle run (.*)", line.split("  # ")[0]):
-                plain = re.sub(r"<[^>]*>|\$\{?arm\}?", "X", words[1]).rstrip("& ")
+                plain = re.sub(r"<[^>]*>|\$\{?(?:arm|seed)\}?", "X", words[1]).rstrip("& ")
                 found.append(flags(shlex.split(plain)))
     return found
 
