@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scripts.checkpoints import read_checkpoint
+from scripts.checkpoints import networks_in, read_checkpoint
 from scripts.checkpoints.resenc_keys import from_nnssl as nnssl_names
 from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
 from scripts.errors import InputError
@@ -54,6 +54,8 @@ def to_nnunet(
     if in_channels not in (None, channels):
         raise InputError(f"in_channels is {in_channels}, but {plans} is for {channels}: leave it out")
     weights = nnunet_names(content["model"], channels)
+    if len(networks_in(content)) > 1:
+        print(f"{checkpoint} holds {len(networks_in(content))} networks that decide together: the first is taken")
     save_tensors({"network_weights": weights}, output)
     facts = [f"{key} {pretraining[key]}" for key in ("spacing", "normalization", "patch_size") if key in pretraining]
     print(

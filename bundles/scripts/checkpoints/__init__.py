@@ -1,7 +1,16 @@
 """Weights in and out: reading files from outside, transferring a pretrained network, loading a trained one."""
 
+from .load import load_ensemble, load_state, load_weights
 from .nnformer_keys import load_official
-from .read import read_checkpoint
-from .transfer import load_state, load_weights, transfer_weights
+from .read import networks_in, read_checkpoint
+from .transfer import transfer_weights
 
-__all__ = ["load_official", "load_state", "load_weights", "read_checkpoint", "transfer_weights"]
+__all__ = [
+    "load_ensemble",
+    "load_official",
+    "load_state",
+    "load_weights",
+    "networks_in",
+    "read_checkpoint",
+    "transfer_weights",
+]

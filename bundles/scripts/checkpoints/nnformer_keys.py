@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..networks.nnformer import NNFormer
+from .load import State, load_state
 from .read import read_checkpoint
-from .transfer import State, load_state
 
 STEM = {"convs": ("proj1.conv1", "proj1.conv2", "proj2.conv1", "proj2.conv2")}
 STEM["norms"] = ("proj1.norm1", "proj1.norm2", "proj2.norm1", "norm")

@@ -21,7 +21,8 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
         source: `*.pt` file, or a folder or zip that holds `models/model.pt`.
 
     Returns:
-        A dictionary with the state dict under "model", and what else the file holds.
+        A dictionary with the state dict under "model", and what else the file holds; under "others" those of further
+        networks of its kind, which decide together with it.
 
     Raises:
         InputError: if there is no such file, or it holds no weights.
@@ -45,11 +46,16 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
     if isinstance(checkpoint, dict) and "model" not in checkpoint:
         # other projects save under "state_dict", or nothing but the weights
         checkpoint = {"model": checkpoint.get("state_dict", checkpoint)}
-    if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint["model"]):
+    if not isinstance(checkpoint, dict) or not all(map(_is_state_dict, networks_in(checkpoint))):
         raise InputError(
             f"{path} holds no network weights: expected a state dict, or a dictionary with one under 'model'"
         )
     return checkpoint
+
+
+def networks_in(checkpoint: dict[str, Any]) -> list[dict[str, torch.Tensor]]:
+    """Return the state dicts of a checkpoint's networks, of which there is one unless several decide together."""
+    return [checkpoint["model"], *checkpoint.get("others", ())]
 
 
 def _content(path: Path) -> Path | io.BytesIO:

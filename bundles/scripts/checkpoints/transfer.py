@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,68 +11,15 @@ from torch import nn
 
 from ..errors import InputError
 from .adapt import adapted, is_of_another_grid
-from .classes import Classes, check_classes, same_classes
+from .classes import Classes, same_classes
 from .importers import imported
+from .load import State
 from .preprocessing import warn_of_other_preprocessing
-from .read import read_checkpoint
-from .seen import check_unseen
-from .settings import PLACES, SHAPELESS, check_settings
+from .read import networks_in, read_checkpoint
+from .settings import SHAPELESS, check_settings
 from .untrained import trained_tensors
 
-State = dict[str, torch.Tensor]
-
 PARTS = ("encoder", "encoder+decoder", "decoder")
-
-
-def load_weights(
-    network: nn.Module, source: str | Path | None, classes: Classes | None = None, unseen: Sequence[str] = ()
-) -> nn.Module:
-    """Load the weights of exactly this network.
-
-    Args:
-        network: to fill.
-        source: see `read_checkpoint`; None leaves the network as it is.
-        classes: those that it shall tell apart, if any, see `check_classes`.
-        unseen: marks of cases that it must not have been trained on, see `check_unseen`.
-
-    Returns:
-        The network.
-
-    Raises:
-        InputError: if names, shapes, classes or settings differ, or such a case is among those that trained it.
-    """
-    if source is None:
-        return network
-    checkpoint = read_checkpoint(source)
-    check_classes(checkpoint.get("plan", {}), classes, source)
-    check_settings(checkpoint.get("plan", {}), network, (*SHAPELESS, PLACES), source)
-    check_unseen(checkpoint.get("plan", {}), unseen, source)
-    load_state(network, checkpoint["model"], source)
-    logging.getLogger(__name__).info("loaded %d tensors from %s", len(network.state_dict()), source)
-    return network
-
-
-def load_state(network: nn.Module, state: State, source: str | Path) -> None:
-    """Load a state dict of exactly this network.
-
-    Args:
-        network: to fill.
-        state: its weights.
-        source: where they come from, for the message.
-
-    Raises:
-        InputError: if names or shapes differ.
-    """
-    own = network.state_dict()
-    wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape] + [
-        k for k in state if k not in own
-    ]
-    if wrong:
-        raise InputError(
-            f"{source} does not fit this network: {len(wrong)} tensors are missing, extra or of another shape, first "
-            f"{wrong[0]}; use the configuration (such as the preset, labels and channels) it was trained with"
-        )
-    network.load_state_dict(state)
 
 
 def transfer_weights(
@@ -117,6 +63,8 @@ def transfer_weights(
     head: Any = network.head
     checkpoint = read_checkpoint(pretrained)
     plan = checkpoint.get("plan", {})
+    if (count := len(networks_in(checkpoint))) > 1:
+        log.info("%s holds %d networks that decide together: the first is taken", pretrained, count)
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
     source = trained_tensors(source, checkpoint["model"])
     check_settings(plan, network, SHAPELESS, pretrained)

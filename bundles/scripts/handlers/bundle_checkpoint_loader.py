@@ -8,10 +8,9 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..checkpoints import load_weights
+from ..checkpoints import load_ensemble, load_weights
 from ..checkpoints.classes import Classes
 from ..errors import InputError
-from ..networks import Ensemble
 
 
 class BundleCheckpointLoader:
@@ -21,9 +20,10 @@ class BundleCheckpointLoader:
 
     Args:
         network: to fill.
-        source: checkpoint file, bundle folder or release zip; of an ensemble one for each of its networks.
+        source: checkpoint file, bundle folder or release zip; of an ensemble one or more.
         classes: those that the network shall tell apart, if any; weights for others are refused.
         unseen: marks of the cases that it must not have been trained on, see `scripts.data.case_marks`.
+        ensemble: give the engine an `Ensemble` where several networks are found, instead of refusing them.
     """
 
     def __init__(
@@ -32,11 +32,13 @@ class BundleCheckpointLoader:
         source: str | Path | Sequence[str | Path],
         classes: Classes | None = None,
         unseen: Sequence[str] = (),
+        ensemble: bool = False,
     ) -> None:
         self.network = network
         self.source = source
         self.classes = classes
         self.unseen = unseen
+        self.ensemble = ensemble
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
@@ -44,9 +46,11 @@ class BundleCheckpointLoader:
 
     def __call__(self, engine: Engine) -> None:
         """Load."""
-        sources = [self.source] if isinstance(self.source, str | Path) else self.source
-        networks = self.network.members if isinstance(self.network, Ensemble) else [self.network]
-        if len(sources) != len(networks):
-            raise InputError(f"{len(sources)} checkpoints for {len(networks)} network: this task runs one at a time")
-        for network, source in zip(networks, sources, strict=True):
-            load_weights(network, source, self.classes, self.unseen)
+        if not self.source:
+            raise InputError(f"checkpoint is {self.source!r}: name a checkpoint, bundle folder or bundle zip")
+        if self.ensemble:
+            engine.network = load_ensemble(self.network, self.source, self.classes, self.unseen)
+        elif isinstance(self.source, str | Path):
+            load_weights(self.network, self.source, self.classes, self.unseen)
+        else:
+            raise InputError(f"checkpoint is a list of {len(self.source)}: this task runs one network at a time")

@@ -1,7 +1,7 @@
 """The networks: plain modules of which nothing knows about data, files or training."""
 
 from .device import on_device
-from .ensembles import Ensemble, ensemble
+from .ensemble import Ensemble
 from .grouping import parameter_groups
 from .nnformer import NNFormer
 from .nnformer_mae import NNFormerMAE
@@ -22,7 +22,6 @@ __all__ = [
     "ViT",
     "ViTClassifier",
     "ViTMAE",
-    "ensemble",
     "on_device",
     "parameter_groups",
 ]

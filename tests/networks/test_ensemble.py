@@ -1,0 +1,107 @@
+"""Networks that decide together give the mean of what each gives alone, from one file or several."""
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from scripts.checkpoints import load_weights, read_checkpoint
+from scripts.errors import InputError
+from scripts.files import save_tensors
+from scripts.handlers import BundleCheckpointLoader
+from scripts.networks import Ensemble, ResEncUNet, on_device
+from scripts.networks.ensemble import learned_by
+from tools.ensemble import ensemble
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    return ResEncUNet(1, 2, features=[4, 8], num_blocks=[1, 1], strides=[1, 2])
+
+
+def loaded(network, source, **options):
+    engine = Engine(lambda engine, batch: None)
+    BundleCheckpointLoader(network, source, ensemble=True, **options)(engine)
+    return engine.network.eval()
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    paths = [str(tmp_path / f"fold{seed}.pt") for seed in range(3)]
+    for seed, path in enumerate(paths):
+        save_tensors({"model": network(seed).state_dict(), "plan": {"trained_on": [f"case{seed}"]}}, path)
+    return paths
+
+
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("files", [1, 2, 3])
+def test_it_is_the_mean_of_its_networks(checkpoints, amp, files, tmp_path):
+    image = torch.randn(2, 1, 8, 8, 8)
+    if files == 1:
+        ensemble(str(tmp_path / "all.pt"), *checkpoints)
+        source = str(tmp_path / "all.pt")
+    elif files == 2:
+        ensemble(str(tmp_path / "two.pt"), *checkpoints[:2])
+        source = [str(tmp_path / "two.pt"), checkpoints[2]]
+    else:
+        source = checkpoints
+    together = loaded(on_device(network(9), "cpu", amp), source)
+    alone = [on_device(network(seed), "cpu", amp).eval()(image) for seed in range(3)]
+    torch.testing.assert_close(together(image), torch.stack(alone).double().mean(0).float())
+
+
+def test_one_checkpoint_is_the_network_itself_and_so_is_a_list_of_one(checkpoints):
+    one = network(9)
+    assert loaded(one, checkpoints[0]) is one and loaded(one, checkpoints[:1]) is one
+    assert all(torch.equal(*pair) for pair in zip(one.parameters(), network(0).parameters(), strict=True))
+
+
+def test_an_engine_that_runs_again_is_given_the_same(checkpoints):
+    image = torch.randn(1, 1, 8, 8, 8)
+    loader = BundleCheckpointLoader(network(9), checkpoints, ensemble=True)
+    engine = Engine(lambda engine, batch: None)
+    loader(engine)
+    first = engine.network.eval()(image)
+    loader(engine)
+    assert torch.equal(engine.network.eval()(image), first)
+
+
+def test_logits_of_half_precision_are_added_in_single_precision():
+    class Half(torch.nn.Module):
+        weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image):
+            return image.half()
+
+    half = Half()
+    found = Ensemble(half, [learned_by(half)] * 3)(torch.full((1, 1, 2, 2, 2), 60000.0))
+    assert found.dtype == torch.float32 and torch.all(found == 60000)
+
+
+def test_what_was_done_to_the_network_holds_for_all(checkpoints):
+    image = torch.randn(1, 1, 8, 8, 8)
+    compiled = network(9)
+    compiled.compile(backend="eager")
+    together = loaded(compiled, checkpoints)
+    plain = loaded(network(9), checkpoints)
+    with torch.no_grad():
+        for _ in range(3):  # torch.func.functional_call fails here from the second time on
+            torch.testing.assert_close(together(image), plain(image))
+
+
+def test_what_cannot_be_run_is_refused(checkpoints, tmp_path):
+    with pytest.raises(InputError, match=r"checkpoint is \[\]"):
+        loaded(network(0), [])
+    engine = Engine(lambda engine, batch: None)
+    with pytest.raises(InputError, match="list of 3: this task runs one network at a time"):
+        BundleCheckpointLoader(network(0), checkpoints)(engine)
+    ensemble(str(tmp_path / "all.pt"), *checkpoints)
+    with pytest.raises(InputError, match="3 networks that decide together"):
+        BundleCheckpointLoader(network(0), tmp_path / "all.pt")(engine)
+    with pytest.raises(InputError, match="3 networks"):
+        load_weights(network(0), tmp_path / "all.pt")
+    for seed in range(3):
+        with pytest.raises(InputError, match="trained on 1 of these 1 test cases"):
+            loaded(network(0), tmp_path / "all.pt", unseen=[f"case{seed}"])
+    save_tensors(read_checkpoint(checkpoints[0]) | {"others": [3]}, tmp_path / "bad.pt")
+    with pytest.raises(InputError, match="no network weights"):
+        loaded(network(0), tmp_path / "bad.pt")

@@ -1,0 +1,65 @@
+"""Checkpoints of one network trained several times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts.checkpoints import networks_in, read_checkpoint
+from scripts.errors import InputError
+
+State = dict[str, torch.Tensor]
+
+
+def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]:
+    """Read all networks of checkpoints, and the plan that they share.
+
+    Args:
+        checkpoints: files, bundle folders or bundle zips.
+
+    Returns:
+        Their state dicts, and the plan of the first with the marks of all cases that any was trained on.
+
+    Raises:
+        InputError: if there are none, or they differ in names or shapes of tensors, or in their classes.
+    """
+    if not checkpoints:
+        raise InputError("no checkpoints: give one or more after the file to write")
+    contents = [read_checkpoint(source) for source in checkpoints]
+    for source, content in zip(checkpoints, contents, strict=True):
+        if _kind(content) != _kind(contents[0]):
+            raise InputError(f"{source} is another network than {checkpoints[0]}: give trainings of the same one")
+    plans = [content.get("plan", {}) for content in contents]
+    plan = dict(plans[0])
+    if trained_on := sorted({mark for each in plans for mark in each.get("trained_on", ())}):
+        plan["trained_on"] = trained_on
+    if plan.get("pretrained"):
+        plan["pretrained"] = Path(plan["pretrained"]).name  # what is passed on tells no folders of one machine
+    return [state for content in contents for state in networks_in(content)], plan
+
+
+def mean_of(states: Sequence[State], half: bool = False) -> State:
+    """Return the mean of state dicts, in their precision or in 16 bits; of whole numbers the first, such as a counter.
+
+    Names of one tensor keep sharing it, in a file too.
+    """
+    means: dict[int, torch.Tensor] = {}  # by place in memory
+    for name, first in states[0].items():
+        if first.data_ptr() not in means:
+            means[first.data_ptr()] = _mean([state[name] for state in states], half)
+    return {name: means[first.data_ptr()] for name, first in states[0].items()}
+
+
+def _mean(tensors: list[torch.Tensor], half: bool) -> torch.Tensor:
+    if not tensors[0].is_floating_point():
+        return tensors[0]
+    total = torch.stack([tensor.double() for tensor in tensors]).mean(0)
+    return total.to(torch.float16 if half else tensors[0].dtype)
+
+
+def _kind(content: dict[str, Any]) -> Any:
+    shapes = {name: tensor.shape for name, tensor in content["model"].items()}
+    return shapes, content.get("plan", {}).get("classes")
