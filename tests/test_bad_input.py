@@ -261,6 +261,8 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     knobs = {"dataset_dir": scans, "max_epochs": 1, "steps_per_epoch": 1}
     assert run(PRETRAIN, **knobs).returncode == 0
     before = files_below(tmp_path / "models")
+    finished = run(PRETRAIN, **knobs, spacing="[2.0,2.0,2.0]", max_lr=0.5, resume=True)
+    refused(finished, "with spacing [1.0, 1.0, 1.0] (now [2.0, 2.0, 2.0]), max_lr 0.01 (now 0.5)", kept=before)
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
     refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")

@@ -30,6 +30,13 @@ CONFIGS = [str(ROOT / f"bundles/spark3d_pretrain/configs/{name}.json") for name 
         {"config_file": CONFIGS, "+network_def": {"decoder": "lean"}},
         {"config_file": {"labels": {"background": 0}}, "labels#lesion": 1},
         {"config_file": CONFIGS, "network_def": {"_target_": "UNet"}, "network_def#channels": [8]},
+        {
+            "config_file": CONFIGS,
+            "mask_ratio": 0.75,
+            "spacing": "$[2.0] * 3",
+            "device": "cpu",
+            "channels": ("T1", "T2"),
+        },
         {"config_file": CONFIGS, "train#trainer#amp_kwargs": {}, "train#trainer#decollate": False},
     ],
 )
@@ -50,6 +57,11 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"output_dir": ("Miller", "Hans")}, "--output_dir: .* write ./ before a name of digits or commas"),
         ({"output_dir": "/data/patient#1"}, "MONAI takes # for ::, rename the folder"),
         ({"resume": "false"}, "resume is 'false'; write True or False"),
+        ({"channels": "T1"}, r"--channels T1: expected the form of the config's own value, \"\['MRI'\]\""),
+        ({"spacing": 2.0}, r"--spacing 2.0: expected the form .* \"\[1.0, 1.0, 1.0\]\""),
+        ({"train": "all"}, "--train all: expected the form of the config's own value"),
+        ({"device": "gpu"}, "--device gpu: this machine has no such device; cpu is always there"),
+        ({"device": "cuda:77"}, "--device cuda:77: this machine has no such device"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
         (
             {"network_def#sparze": True},
@@ -63,6 +75,13 @@ def test_what_the_configs_and_monai_know_passes(given):
 def test_what_monai_passes_over_is_refused(given, message):
     with pytest.raises(InputError, match=message):
         check_settings(given | {"config_file": CONFIGS})
+
+
+def test_parts_that_do_not_exist_are_refused():
+    configs = [str(ROOT / f"bundles/hippocampus_segmentation/configs/{name}.json") for name in ("train", "evaluate")]
+    check_settings({"config_file": configs, "evaluated_part": "val"})
+    with pytest.raises(InputError, match="--evaluated_part validation: allowed are train, val, test"):
+        check_settings({"config_file": configs, "evaluated_part": "validation"})
 
 
 def test_names_in_the_args_file_are_checked_too(tmp_path):

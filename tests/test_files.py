@@ -18,6 +18,7 @@ from scripts.files import (
     one_at_a_time,
     read_json,
     read_json_or_none,
+    release,
     save_bytes,
     save_csv,
     save_json,
@@ -120,6 +121,16 @@ def test_a_failed_writing_names_file_cause_and_cure(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file/a.txt cannot be written .*choose another folder"):
         write_atomically(tmp_path / "file" / "a.txt", full)
+
+
+def test_a_lock_is_released_though_a_worker_has_inherited_it(tmp_path):
+    handle = claimed(tmp_path)
+    copy = os.dup(handle)  # as a fork makes them
+    release(handle)
+    again = claimed(tmp_path)
+    assert again is not None
+    os.close(copy)
+    release(again)
 
 
 def test_a_folder_that_a_training_holds_is_told_and_free_again_after_it(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from tests.monai_checks import check_export, check_properties, run_python
 from tests.small_networks import SMALL
 from tests.warm_runs import run_warm
+from tools.ensemble import ensemble
 from tools.project import ROOT, bundle_names
 from tools.render.card import read_card
 
@@ -98,6 +100,7 @@ def walk(bundles, labelled, work, pretrain):
         if name in EVALUATIONS:
             model = CARDS[name]["model"]
             knobs = {"pretrained": pretrained, "dataset_dir": labelled(model["bundle"]), "output_dir": done}
+            knobs["spacing"] = spacing(data)
             training = [run(model["bundle"], "train", "tiny", model["preset"], **knobs)]
             evaluation = [run(name, "evaluate", "tiny", output_dir=done / "metrics", **mine)]
         inference = [run(name, "inference", "tiny", output_dir=done / "masks", **mine)]
@@ -247,7 +250,8 @@ def test_several_networks_decide_together(run_bundle, labelled, walk, tmp_path):
     sure["model"][last] += torch.tensor([0.0, 1e4, 0.0])
     torch.save(sure, tmp_path / "sure.pt")
     mine = {"dataset_dir": data, "spacing": spacing(data)}
-    both = {"checkpoint": [str(model), str(tmp_path / "sure.pt")], "output_dir": tmp_path / "masks"}
+    ensemble(str(tmp_path / "both.pt"), str(model), str(tmp_path / "sure.pt"))
+    both = {"checkpoint": tmp_path / "both.pt", "output_dir": tmp_path / "masks"}
     run_bundle(SEGMENTATION, ["inference", "tiny"], **mine, **both)
     masks = sorted((tmp_path / "masks").glob("*_seg.nii.gz"))
     run_bundle(
@@ -260,6 +264,11 @@ def test_several_networks_decide_together(run_bundle, labelled, walk, tmp_path):
     twice = {"checkpoint": [str(model)] * 2, "output_dir": tmp_path / "metrics"}
     split = {"split": data / "split.json", "num_folds": 2}
     run_bundle(SEGMENTATION, ["train", "evaluate", "tiny"], **mine, **split, **twice)
+    other = {"evaluated_part": "val", "fold": 1, "output_dir": tmp_path / "val"}  # some of these trained it
+    done = run_bundle(
+        SEGMENTATION, ["train", "evaluate", "tiny"], **mine, **split, checkpoint=model, **other, check=False
+    )
+    assert done.returncode and re.search(r"was trained on \d of these \d cases: .*--fold", done.stdout + done.stderr)
     again, alone = (json.loads((at / "metrics.json").read_text()) for at in (tmp_path / "metrics", folder / "metrics"))
     assert again["cases"] == alone["cases"] and again["checkpoint"] == [str(model)] * 2
 

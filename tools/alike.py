@@ -24,7 +24,7 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
         Their state dicts, and the plan of the first with the marks of all cases that any was trained on.
 
     Raises:
-        InputError: if there are none, or they differ in names or shapes of tensors, or in their classes.
+        InputError: if there are none, or they differ in names or shapes of tensors, classes or spacing.
     """
     if not checkpoints:
         raise InputError("no checkpoints: give one or more after the file to write")
@@ -62,4 +62,4 @@ def _mean(tensors: list[torch.Tensor], half: bool) -> torch.Tensor:
 
 def _kind(content: dict[str, Any]) -> Any:
     shapes = {name: tensor.shape for name, tensor in content["model"].items()}
-    return shapes, content.get("plan", {}).get("classes")
+    return shapes, *(content.get("plan", {}).get(key) for key in ("classes", "spacing"))

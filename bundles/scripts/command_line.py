@@ -11,6 +11,7 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
+import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import (
     ComponentLocator,
@@ -29,6 +30,8 @@ from .errors import InputError, check_flags, plain_errors
 PROGRAM = ("monai", "bundle", "__main__.py")
 COMMANDS = ("run", "run_workflow")
 PLACES = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir", "checkpoint", "pretrained", "split")
+SCALARS_TOO = ("mask_ratio", "patch_size")  # lists that may be a number, or are checked where they are used
+PARTS = ("train", "val", "test")
 
 
 def start() -> None:
@@ -87,6 +90,8 @@ def _check_places(configs: dict[str, Any], given: Mapping[str, Any]) -> None:
         place, last = ReferenceResolver.split_id(name, last=True)
         if name.startswith("+") or place not in parser:
             continue
+        if name in configs:
+            _check_kind(name, value, configs[name])
         if place and name not in parser and not last.startswith("_"):
             allowed = _names_inside(parser[place])
             if allowed is not None and last not in allowed:
@@ -122,10 +127,31 @@ def _check_value(name: str, value: object) -> None:
     """Refuse `None`, which MONAI drops, `false`, which is a text and true, and names that would be others."""
     if name in PLACES:
         _check_place(name, value)
+    _check_choice(name, value)
     if value is None:
         raise InputError(f"--{name} None leaves the config's own value, by MONAI's rule; for nothing write '$None'")
     if isinstance(value, str) and value.lower() in ("true", "false"):
         check_flags(**{name: value})
+
+
+def _check_kind(name: str, value: object, own: object) -> None:
+    """Refuse one value where the config has a list, and anything but names with values where it has these."""
+    wanted = dict if isinstance(own, dict) else (list, tuple)
+    is_open = not isinstance(own, (dict, list)) or (isinstance(own, dict) and "_target_" in own) or name in SCALARS_TOO
+    if is_open or value is None or isinstance(value, wanted) or str(value).startswith(("$", "@", "%")):
+        return
+    raise InputError(f'--{name} {value}: expected the form of the config\'s own value, "{own}"')
+
+
+def _check_choice(name: str, value: object) -> None:
+    """Refuse a device that is not there, and a part of the data that does not exist."""
+    if name == "evaluated_part" and value not in PARTS:
+        raise InputError(f"--evaluated_part {value}: allowed are {', '.join(PARTS)}")
+    if name == "device" and not str(value).startswith("$"):
+        try:
+            torch.empty(1, device=str(value))
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"--device {value}: this machine has no such device; cpu is always there") from error
 
 
 def _check_place(name: str, value: object) -> None:

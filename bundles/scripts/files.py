@@ -8,6 +8,7 @@ import fcntl
 import io
 import itertools
 import json
+import logging
 import os
 import tempfile
 import time
@@ -72,6 +73,22 @@ def first_free(start: str | Path, end: str = "") -> Path:
     return next(path for path in paths if not path.exists())
 
 
+def keep_former(folder: Path, names: Sequence[str]) -> None:
+    """Move files of an earlier run into `former_<n>/`, so that new ones of their names do not replace them.
+
+    Args:
+        folder: where they are.
+        names: of the files.
+    """
+    former = [folder / name for name in names if (folder / name).exists()]
+    if former:
+        target = first_free(folder / "former_")
+        target.mkdir()
+        for path in former:
+            os.replace(path, target / path.name)
+        logging.getLogger(__name__).info("%d files of an earlier run are kept in %s", len(former), target)
+
+
 def absolute(path: str | Path, base: str | Path = "") -> Path:
     """Return a path as an absolute one, not following links, so that cases are named as the user sees them.
 
@@ -100,11 +117,11 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            os.close(handle)
+            release(handle)
 
 
 def claimed(folder: Path) -> int | None:
-    """Lock a folder, which is made where it is missing, until the handle that is returned is closed.
+    """Lock a folder, which is made where it is missing, until the handle that is returned is given to `release`.
 
     Returns:
         The handle; None where that cannot be: some network file systems have no locks, and that a folder cannot be made
@@ -125,6 +142,12 @@ def claimed(folder: Path) -> int | None:
             raise
         return None
     return handle
+
+
+def release(handle: int) -> None:
+    """Unlock what `claimed` locked; closing alone does not while a worker process has inherited the handle."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
 
 
 def save_tensors(content: dict[str, Any], path: str | Path) -> None:

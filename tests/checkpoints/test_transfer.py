@@ -171,6 +171,14 @@ def test_one_is_told_that_a_decoder_could_be_kept(tmp_path, caplog):
     assert "own.pt segments already: --transfer encoder+decoder would keep its decoder too" in caplog.text
 
 
+def test_weights_for_other_voxels_are_refused(tmp_path):
+    path = saved(tmp_path, LABELS, spacing=[2.0, 2.0, 2.0])
+    load_weights(unet(2), path, spacing=(2, 2, 2.0))
+    load_weights(unet(2), path)
+    with pytest.raises(InputError, match=r'trained on voxels of \[2.0, 2.0, 2.0\] mm, .* give --spacing "\[2.0, 2.0'):
+        load_weights(unet(2), path, spacing=[1.0, 2.0, 2.0])
+
+
 def test_weights_for_other_classes_are_refused_and_other_names_warned_of(tmp_path, caplog):
     path = saved(tmp_path, LABELS, labels=LABELS)
     load_weights(unet(2), path, {"background": 0, "Anterior": 1, "POSTERIOR": 2})

@@ -215,6 +215,15 @@ def test_other_regions(dataset, stated):
     assert "has the label" in data.error(regions=REGIONS)
 
 
+@pytest.mark.parametrize("labels", [LABELS, LABELS | {"ignore": 9}])
+def test_voxels_that_nobody_labelled_are_not_learned_as_a_class(dataset, labels):
+    data = dataset(nnunet=True)
+    content = json.loads((data.root / "dataset.json").read_text())
+    content["labels"]["Ignore"] = 9
+    (data.root / "dataset.json").write_text(json.dumps(content))
+    assert "has nnU-Net's label 'ignore', of voxels that nobody labelled" in data.error(labels=labels)
+
+
 def test_regions_of_unknown_values(dataset):
     assert "have the values [4], allowed are" in dataset().error(regions={"core": [1, 4]})
 

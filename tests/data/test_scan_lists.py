@@ -60,6 +60,12 @@ def test_mistakes_are_named(dataset):
         pretraining_scans(dataset, label_crops="yes")
 
 
+def test_results_among_the_scans_are_no_scans(tmp_path, write_nifti):
+    for name in ("scans/a.nii.gz", "scans/out/a/a_reconstruction.nii.gz"):
+        write_nifti(tmp_path / name)
+    assert [scan["case"] for scan in pretraining_scans(tmp_path / "scans", results=tmp_path / "scans/out")] == ["a"]
+
+
 def test_of_a_dataset_both_parts_are_taken(dataset, write_nifti, caplog):
     write_nifti(dataset / "imagesTs" / "d.nii.gz")
     with caplog.at_level("INFO"):

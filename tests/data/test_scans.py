@@ -35,7 +35,7 @@ def test_labels_of_nested_datasets_are_no_scans(tmp_path):
 
 def test_folders_named_as_labels_hold_no_scans(tmp_path):
     """As in BTCV's release: `img/img0001.nii.gz`, `label/label0001.nii.gz`."""
-    _touch(tmp_path, "img/img0001.nii.gz", "label/label0001.nii.gz", "mask/a.nii", "segmentation/a.nii")
+    _touch(tmp_path, "img/img0001.nii.gz", "label/label0001.nii.gz", "mask/a.nii", "segmentation/a.nii", "Masks/a.nii")
     assert [scan["case"] for scan in find_scans(tmp_path)] == ["img0001"]
 
 
@@ -47,11 +47,13 @@ def test_files_named_as_labels_are_no_scans(tmp_path, caplog):
         "sub-1_desc-lesion_mask.nii.gz",
         "masks/a.nii",
         "b_seg.nii",
+        "Segmentation.seg.nrrd",
+        "b.label.nii.gz",
     )
-    _touch(tmp_path, *names, "segment.nii")
+    _touch(tmp_path, *names, "segment.nii", "BIG.NII.GZ")
     with caplog.at_level("INFO"):
-        assert _cases(tmp_path) == ["flair", "segment", "sub-1_T1w"]
-    assert "3 files are named as labels and left out" in caplog.text
+        assert _cases(tmp_path) == ["BIG", "flair", "segment", "sub-1_T1w"]
+    assert "5 files are named as labels and left out" in caplog.text
     assert _cases(tmp_path / "b_seg.nii") == ["b_seg"]  # what is named itself is meant
 
 

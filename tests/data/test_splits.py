@@ -198,6 +198,13 @@ def test_a_text_tells_whether_the_same_cases_train_and_validate():
     assert parts_digest([{"image": "a.nii"}], []) != parts_digest([{"image": "b.nii"}], [])  # as MONAI Label gives them
 
 
+def test_names_that_are_no_utf8_are_cases_as_others_are():
+    """As files from old hospital shares come, through `os.fsdecode`."""
+    cases = [{"case": f"M\udcfcller_{number}", "stamp": f"{number}-0"} for number in range(10)]
+    assert len(hold_out(cases)["val"]) == 3 and len(split_cases(cases)["test"]) == 2
+    assert len(set(case_marks(cases))) == 10
+
+
 def test_a_mark_tells_a_case_again_wherever_it_lies_and_does_not_name_it():
     case = {"case": "miller", "stamp": "1200-17"}
     assert case_marks([case]) == case_marks([{**case, "stamp": "1200-99", "image": "/elsewhere"}])

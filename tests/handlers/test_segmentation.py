@@ -98,10 +98,23 @@ def test_regions_are_scored_as_unions(engine, tmp_path):
     assert dsc["a", "whole"] == dsc["a", "rear"] == 1 and dsc["b", "whole"] == pytest.approx(2 / 3)
 
 
+def test_former_scores_are_kept(engine, tmp_path, caplog):
+    for part in ("val", "test"):
+        report = SegmentationReport(str(tmp_path), LABELS, part=part)
+        report.score(engine)
+        with caplog.at_level(logging.INFO):
+            report.write(engine)
+    parts = [json.loads((tmp_path / place / "metrics.json").read_text())["part"] for place in (".", "former_1")]
+    assert parts == ["test", "val"] and (tmp_path / "former_1" / "metrics.csv").exists()
+    assert f"2 files of an earlier run are kept in {tmp_path / 'former_1'}" in caplog.text
+
+
 @pytest.mark.parametrize("wish", [{"reported_classes": ["liver"]}, {"reported_classes": ["background"]}])
 def test_unknown_classes_cannot_be_reported(tmp_path, wish):
     with pytest.raises(InputError, match="reported_classes names .*: give names out of background, anterior"):
         SegmentationReport(str(tmp_path), LABELS, **wish)
+    with pytest.raises(InputError, match="reported_classes is 'anterior': give a list"):
+        SegmentationReport(str(tmp_path), LABELS, reported_classes="anterior")
     with pytest.raises(InputError, match="distance_unit is 'cm': give mm or voxel"):
         SegmentationReport(str(tmp_path), LABELS, distance_unit="cm")
 

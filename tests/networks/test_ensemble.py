@@ -46,7 +46,20 @@ def test_it_is_the_mean_of_its_networks(checkpoints, amp, files, tmp_path):
         source = checkpoints
     together = loaded(on_device(network(9), "cpu", amp), source)
     alone = [on_device(network(seed), "cpu", amp).eval()(image) for seed in range(3)]
-    torch.testing.assert_close(together(image), torch.stack(alone).double().mean(0).float())
+    expected = torch.stack(alone).double().mean(0).float()
+    torch.testing.assert_close(together(image), expected)
+    with torch.no_grad(), torch.autocast("cuda", enabled=False):  # as MONAI's evaluators do, around all windows
+        for _ in range(2):
+            torch.testing.assert_close(together(image), expected)
+
+
+def test_mixed_precision_around_it_keeps_no_weights_of_another(checkpoints):
+    image = torch.randn(2, 1, 8, 8, 8)
+    together = loaded(network(9), checkpoints)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):  # of a GPU, where it is MONAI's evaluator's
+        alone = [network(seed).eval()(image).float() for seed in range(3)]
+        for _ in range(2):
+            torch.testing.assert_close(together(image), torch.stack(alone).mean(0))
 
 
 def test_one_checkpoint_is_the_network_itself_and_so_is_a_list_of_one(checkpoints):
@@ -100,7 +113,7 @@ def test_what_cannot_be_run_is_refused(checkpoints, tmp_path):
     with pytest.raises(InputError, match="3 networks"):
         load_weights(network(0), tmp_path / "all.pt")
     for seed in range(3):
-        with pytest.raises(InputError, match="trained on 1 of these 1 test cases"):
+        with pytest.raises(InputError, match="trained on 1 of these 1 cases"):
             loaded(network(0), tmp_path / "all.pt", unseen=[f"case{seed}"])
     save_tensors(read_checkpoint(checkpoints[0]) | {"others": [3]}, tmp_path / "bad.pt")
     with pytest.raises(InputError, match="no network weights"):

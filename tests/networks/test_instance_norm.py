@@ -36,6 +36,24 @@ def test_values_and_gradients_are_pytorch_s(affine, order):
         torch.testing.assert_close(ours_, theirs_, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_statistics_of_large_volumes_with_air_are_exact(precision):
+    """Equal values that are added one by one all round alike."""
+    image = torch.randn(1, 4, 96, 96, 96)
+    image[:, :, :64] = -2.7
+    image = image.to(precision).contiguous(**LAST).requires_grad_()
+    exact = image.detach().double().requires_grad_()
+    ours, theirs = InstanceNorm(4, affine=True), nn.InstanceNorm3d(4, affine=True).double()
+    upstream = torch.randn(image.shape).to(precision)
+    found = torch.autograd.grad(ours(image), [image, *ours.parameters()], upstream)
+    expected = torch.autograd.grad(theirs(exact), [exact, *theirs.parameters()], upstream.double())
+    tolerance = {torch.float32: 1e-5, torch.bfloat16: 8e-3}[precision]  # half of bfloat16's last place
+    out, reference = ours(image).double(), theirs(exact)
+    assert ((out - reference).abs() <= tolerance * (1 + reference.abs())).all()
+    for one, other in zip(found, expected, strict=True):
+        assert (one.double() - other).norm() <= 10 * tolerance * other.norm()
+
+
 def test_a_network_keeps_channels_last():
     net, orders = ResEncUNet(1, 3, **SMALL), {}
     for name, module in net.named_modules():

@@ -165,6 +165,38 @@ def test_records_of_former_settings_are_set_aside(study, places):
     assert len([name for name in left if name.startswith("phantoms-")]) <= 1
 
 
+def test_records_of_runs_that_a_study_no_longer_has_are_set_aside(study, places):
+    variants = {"default": {}, "slow": {"finetuning": {"max_lr": 1e-4}}}
+    run_study(dataclasses.replace(study, variants=variants), places, run=FakeRuns())
+    variants["slow"]["only_for"] = ["mae_heads"]
+    run_study(dataclasses.replace(study, variants=variants), places, run=FakeRuns())
+    folder = places.out / "records" / "smallest"
+    left = {record["initialisation"] for record in records(places).values() if record.get("variant") == "slow"}
+    assert "mae_heads" in left and "scratch" not in left
+    assert any("-scratch-slow-" in path.name for path in folder.glob("former/*.json"))
+    assert not any("-default-" in path.name for path in folder.glob("former/*.json"))
+
+
+def test_a_pretraining_is_labelled_alike_whichever_run_is_made_first(study, places, tmp_path):
+    variants = {"default": {}, "slow": {"finetuning": {"max_lr": 1e-4}}}
+    study = dataclasses.replace(study, variants=variants)
+    run_study(study, places, only="*-slow-*", run=FakeRuns())
+    labels = {one["variant"] for one in records(places).values() if one.get("kind") == "pretraining"}
+    assert labels == {"default"}
+
+
+def test_seconds_of_a_training_that_was_killed_are_not_matched(study, places):
+    matched = {"scratch": {}, "longer": {"pretrain_on": "heads", "match": "seconds"}}
+    study = dataclasses.replace(study, initialisations=matched, seeds=[0])
+    run_study(study, places, only="*-scratch-*", run=FakeRuns())
+    for path in (places.out / "trainings").glob("finetuning-*/result.json"):
+        result = json.loads(path.read_text())
+        result["timing"]["training"]["attempts"] += 1  # as one that ended together with the tool leaves it
+        path.write_text(json.dumps(result))
+    with pytest.raises(InputError, match="seconds are unknown: match by flops"):
+        run_study(study, places, run=FakeRuns())
+
+
 @pytest.mark.parametrize("after", [1, 11, 33])
 @pytest.mark.parametrize("how", ["interrupted_after", "stops_after"])
 def test_broken_off_and_continued_gives_the_records_of_an_unbroken_study(study, places, tmp_path, after, how):

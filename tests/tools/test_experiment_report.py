@@ -14,6 +14,7 @@ from tools.experiment.places import Places
 from tools.experiment.study import read_study
 from tools.project import ROOT
 from tools.report.__main__ import make_section, report
+from tools.report.figures import label_efficiency, learning_curves
 from tools.report.records import read_results
 
 
@@ -131,6 +132,55 @@ def copied(results, tmp_path, change=lambda record: record, **study):
         if content is not None:
             (folder / path.name).write_text(json.dumps(content))
     return make_section(read_results(tmp_path)[0], tmp_path / "figures")
+
+
+def test_arms_are_compared_with_their_own_variant_or_left_out(results, tmp_path):
+    """A difference between two settings must not pass for one that pretraining makes."""
+    slow, lean = {"finetuning": {"max_lr": 1e-4}}, {"pretraining": {"network_def#decoder": "lean"}}
+
+    def compared(name, variants, with_scratch=True):
+        def change(record):
+            scratch = record["initialisation"] == "scratch"
+            if scratch and (not with_scratch or name == "lean"):
+                return record if with_scratch else None
+            return record | {"variant": name}
+
+        folder = tmp_path / f"{name}_{with_scratch}_{len(variants[name])}"
+        folder.mkdir()
+        tables = copied(results, folder, change, variants=variants).tables
+        rows = [row for found in tables if found.title == "Paired differences" for row in found.rows]
+        return {row[3] for row in rows if row[1].startswith("resenc · mae heads")}
+
+    assert compared("slow", {"default": {}, "slow": slow}) == {"resenc · scratch · slow"}
+    assert compared("slow", {"default": {}, "slow": slow}, with_scratch=False) == set()
+    assert compared("lean", {"default": {}, "lean": lean}) == {"resenc · scratch"}
+    only = {**slow, "only_for": ["mae_heads"]}
+    assert compared("slow", {"default": {}, "slow": only}) == set()  # scratch was not run as the default
+
+
+def test_what_a_killed_write_left_is_no_record(results, tmp_path):
+    folder = tmp_path / "records"
+    shutil.copytree(results / "records" / "smallest", folder)
+    (folder / ".writing-abcphantoms.json").write_text("{")
+    assert len(read_results(tmp_path)) == 1
+
+
+def test_parts_of_a_study_are_to_be_merged_first(results, tmp_path):
+    for part in ("part_1", "part_2"):
+        shutil.copytree(results / "records" / "smallest", tmp_path / part)
+    with pytest.raises(InputError, match="2 parts of smallest: copy their records into one folder"):
+        report(str(tmp_path))
+
+
+def test_many_lines_have_room_beside_their_legend(results, tmp_path, recwarn):
+    arms = read_results(results)[0].arms
+    many = [
+        dataclasses.replace(arm, key=(*arm.key[:3], f"{number}", arm.key[4])) for number in range(8) for arm in arms
+    ]
+    for draw in (learning_curves(many, "many"), label_efficiency(many, "many", 20)):
+        draw.savefig(tmp_path / "figure.png")
+        assert draw.axes[0].get_position().height > 0.3
+    assert not [warning for warning in recwarn if "collapsed" in str(warning.message)]
 
 
 def test_a_study_that_was_cut_down_shows_what_it_asks_for(results, tmp_path):

@@ -4,7 +4,7 @@ from scipy import stats
 
 from scripts.errors import InputError
 from tools.report.comparison import Comparison, compare, holm
-from tools.report.convergence import area, final_score, median_or_none, steps_to_reach
+from tools.report.convergence import area, final_score, median_or_none, steps_to_reach, window_of
 from tools.report.intervals import Interval, over_cases, over_seeds
 from tools.report.ranks import rank_arms
 from tools.report.records import Arm, score_table
@@ -107,28 +107,35 @@ def test_equal_scores_are_no_error():
 def test_steps_to_reach_a_target_follow_the_smoothed_curve():
     # averaged over three: 0.3, 0.45, 0.5, 0.7, 0.8
     one = arm(record([0.3, 0.6, 0.6, 0.9, 0.9], 100))
-    assert final_score(one) == pytest.approx(0.8)
-    assert steps_to_reach(one, 0.69).median == 40 and steps_to_reach(one, 0.69, True).median == 140
-    assert str(steps_to_reach(one, 0.69, True)) == "140"
+    assert final_score(one, 3) == pytest.approx(0.8) and final_score(one, 1) == 0.9
+    assert steps_to_reach(one, 0.69, 3).median == 40 and steps_to_reach(one, 0.69, 3, True).median == 140
+    assert str(steps_to_reach(one, 0.69, 3, True)) == "140" and steps_to_reach(one, 0.69, 1).median == 40
     assert area(one, 50) == pytest.approx((0.45 + 0.6 + 0.75 + 0.9) / 4)
+
+
+def test_of_short_curves_fewer_validations_are_averaged():
+    # the mean of a whole curve of three would be far below where it ends
+    lengths = {1: 1, 3: 1, 7: 1, 8: 2, 11: 2, 12: 3, 100: 3}
+    assert {length: window_of(arm(record([0.5] * length))) for length in lengths} == lengths
+    assert window_of(arm(record([0.5] * 30), record([None] * 27 + [0.5] * 3))) == 1
 
 
 def test_what_is_never_reached_is_censored():
     never, soon, later = record([0.1] * 5), record([0.9] * 5), record([0.1, 0.1, 0.9, 0.9, 0.9])
-    assert str(steps_to_reach(arm(never, never), 0.8)) == "> 50"
-    assert str(steps_to_reach(arm(never, never), 0.8, True)) == "> 50"
-    assert str(steps_to_reach(arm(soon, later, never), 0.8)) == "50 (2 of 3)"
-    assert str(steps_to_reach(arm(soon, never), 0.8)) == "> 50 (1 of 2)"
-    assert str(steps_to_reach(arm(soon, soon), 0.8)) == "10"
+    assert str(steps_to_reach(arm(never, never), 0.8, 3)) == "> 50"
+    assert str(steps_to_reach(arm(never, never), 0.8, 3, True)) == "> 50"
+    assert str(steps_to_reach(arm(soon, later, never), 0.8, 3)) == "50 (2 of 3)"
+    assert str(steps_to_reach(arm(soon, never), 0.8, 3)) == "> 50 (1 of 2)"
+    assert str(steps_to_reach(arm(soon, soon), 0.8, 3)) == "10"
     assert median_or_none([1, 2, np.inf]) == 2 and median_or_none([1, np.inf, np.inf]) is None
     assert median_or_none([1, 3]) == 2
 
 
 def test_failed_validations_leave_a_curve_usable():
     collapsed = arm(record([None, None]))
-    assert final_score(collapsed) is None and str(steps_to_reach(collapsed, 0.5)) == "> 20"
+    assert final_score(collapsed, 1) is None and str(steps_to_reach(collapsed, 0.5, 1)) == "> 20"
     assert area(collapsed, 20) is None
-    assert steps_to_reach(arm(record([None, 0.6])), 0.5).median == 20
+    assert steps_to_reach(arm(record([None, 0.6])), 0.5, 1).median == 20
 
 
 def test_ranks_and_their_stability():

@@ -73,6 +73,23 @@ def test_counted_operations_are_those_of_the_convolutions(capsys, tmp_path):
     assert two["flops_per_step"] == 2 * one["flops_per_step"]
 
 
+def test_counted_operations_of_a_block_have_its_attention(capsys):
+    options = {"flops": True, "batch_size": 1, "patch_size": [32, 32, 32], "network_def#patch_size": [8, 8, 8]}
+    options |= {"network_def#hidden_size": 24, "network_def#num_heads": 2, "mask_ratio": 0.75}
+    options |= {
+        "network_def#decoder_hidden_size": 24,
+        "network_def#decoder_num_heads": 2,
+        "network_def#decoder_depth": 1,
+    }
+    shallow, deep = (
+        report(capsys, "vit_mae_pretrain", **options, **{"network_def#depth": depth})["flops_per_step"]
+        for depth in (1, 2)
+    )
+    tokens, width = 1 + 64 // 4, 24
+    products = tokens * (4 * width**2 + 2 * width * 4 * width) + 2 * tokens**2 * width  # linear layers, attention
+    assert deep - shallow == 2 * 3 * products  # two operations each; forward and two backward
+
+
 def test_of_a_range_of_mask_ratios_the_mean_of_its_ends_is_counted(capsys):
     options = {"preset": "compact", "flops": True, "batch_size": 1}
     low, high, both = (

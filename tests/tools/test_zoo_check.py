@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import InputError
+from scripts.files import save_tensors
+from scripts.networks import ResEncUNet
 from tools.project import ROOT
 from tools.zoo_check.__main__ import check, main, report
 
@@ -116,6 +118,10 @@ def test_style_of_json_and_code(bundle: Path) -> None:
 @pytest.mark.slow
 def test_network_is_run_and_traced(bundle: Path) -> None:
     assert check(bundle, ("network",), preset="tiny") == {"network": []}
+    save_tensors({"model": ResEncUNet(1, 3, (4, 8), (1, 1), (1, 2)).state_dict()}, bundle / "models" / "model.pt")
+    (fault,) = check(bundle, ("network",), preset="tiny")["network"]  # weights of the preset
+    assert fault.startswith("models/model.pt in the network of configs/inference.json: ") and "does not fit" in fault
+    (bundle / "models" / "model.pt").unlink()
     formats = "network_data_format"
     edit(
         bundle / "configs" / "metadata.json", lambda content: content[formats]["inputs"]["image"].update(num_channels=2)

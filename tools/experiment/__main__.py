@@ -52,7 +52,7 @@ def experiment(
         shard: "i/n" runs the i-th of n shares, for machines that see nothing of each other.
         only: pattern of the names of runs, such as "*-scratch-*-n10-*".
         num_workers: of every training's data loader; None for the bundle's own.
-        dry_run: only say what would run, with the commands.
+        dry_run: only say what would run, with the commands; generated data and lists of cases are made before.
 
     Raises:
         InputError: study, data or an option is wrong.

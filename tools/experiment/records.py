@@ -11,8 +11,8 @@ from scripts.files import first_free, read_json_or_none, save_json, write_atomic
 
 from .expand import Plan, Run
 from .places import STUDY, Places
-from .study import Study, sources_of
-from .units import PRETRAINING
+from .study import SELF, Study, sources_of
+from .units import FINETUNING, PRETRAINING
 from .work import read_result
 
 
@@ -22,12 +22,16 @@ def write_study(study: Study, places: Places) -> None:
 
 
 def set_aside(study: Study, plan: Plan, places: Places) -> None:
-    """Move the records of runs whose settings or data have changed since into `former`, where no report looks."""
+    """Move the records of trainings that the study no longer has, or has with other settings or data, into `former`.
+
+    No report looks there.
+    """
     folder = places.records(study.name)
-    for run in plan.runs:
-        path = folder / f"{run.name}.json"
-        if path.exists() and not is_recorded(study, run, places):
-            target = first_free(folder / "former" / f"{run.name}-", ".json")
+    units = {run.name: run.unit for run in plan.runs}
+    for path in sorted(folder.glob("[!.]*.json")):
+        record = read_json_or_none(path) or {}
+        if record.get("kind") == FINETUNING and record["id"] != units.get(path.stem):
+            target = first_free(folder / "former" / f"{path.stem}-", ".json")
             target.parent.mkdir(exist_ok=True)
             path.rename(target)
 
@@ -51,7 +55,7 @@ def write_record(study: Study, plan: Plan, run: Run, places: Places) -> bool:
         return False
     for name in plan.needed(run):
         if plan.units[name].kind == PRETRAINING:
-            _write_pretraining(study, name, run, places)
+            _write_pretraining(study, name, next(one for one in plan.runs if name in plan.needed(one)), places)
     save_json({"study": study.name, **run.labels, **record}, places.records(study.name) / f"{run.name}.json")
     return True
 
@@ -69,7 +73,7 @@ def _record(run: Run, plan: Plan, places: Places) -> dict[str, Any] | None:
 
 
 def _write_pretraining(study: Study, name: str, run: Run, places: Places) -> None:
-    """Write a pretraining's record and its pictures beside the runs'."""
+    """Write a pretraining's record, labelled by the first run that needs it, and its pictures beside the runs'."""
     result, folder = read_result(places, name), places.records(study.name)
     if result is None or (folder / f"{name}.json").exists():
         return
@@ -79,7 +83,12 @@ def _write_pretraining(study: Study, name: str, run: Run, places: Places) -> Non
         write_atomically(folder / copy, partial(shutil.copyfile, picture))
         pictures.append(copy)
     labels = {key: run.labels[key] for key in ("network", "variant", "seed")}
-    sources = sources_of(study.initialisations[run.labels["initialisation"]])
+    own = f"{SELF} ({run.labels['dataset']}, fold {run.labels['fold']})"
+    several = len(study.datasets) > 1 or len(study.folds) > 1
+    sources = [
+        own if source == SELF and several else source
+        for source in sources_of(study.initialisations[run.labels["initialisation"]])
+    ]
     save_json(
         {"study": study.name, **labels, "pretrain_on": " + ".join(sources), **result, "pictures": pictures},
         folder / f"{name}.json",

@@ -156,8 +156,17 @@ def lengthened(unit: Unit, steps: int, added: float) -> int:
 
 
 def computing_seconds(result: dict[str, Any]) -> float:
-    """Return the training's seconds on a GPU, or its processor seconds, which others on the machine do not change."""
+    """Return the training's seconds on a GPU, or its processor seconds, which others on the machine do not change.
+
+    Raises:
+        InputError: if an attempt was killed before its time was taken.
+    """
     timing = result["timing"]["training"]
+    if timing.get("timed", 0) < timing["attempts"]:
+        raise InputError(
+            f"{result['id']} was killed with the experiment once, so its seconds are unknown: match by flops, or "
+            "remove its folder in trainings and run it again"
+        )
     return float(timing["cpu_seconds"] if result["device"].startswith("CPU") else timing["seconds"])
 
 

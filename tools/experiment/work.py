@@ -76,14 +76,17 @@ def _run_stage(
         shutil.rmtree(folder / stage.name, ignore_errors=True)  # half of an interrupted one would mix with the new
     if stage.prepare:
         stage.prepare()
+    timing = read_timing(folder)
+    former = timing.get(stage.name, {"seconds": 0.0, "cpu_seconds": 0.0, "attempts": 0, "timed": 0})
+    # an attempt that is killed together with this tool leaves its number here, without its time
+    timing[stage.name] = former | {"attempts": former["attempts"] + 1, "done": False}
+    save_json(timing, folder / TIMING)
     start = time.monotonic()
     ended = run(stage.command, folder / "log.txt", stop, environment, lock)
-    timing = read_timing(folder)
-    former = timing.get(stage.name, {"seconds": 0.0, "cpu_seconds": 0.0, "attempts": 0})
-    timing[stage.name] = {
+    timing[stage.name] |= {
         "seconds": round(former["seconds"] + time.monotonic() - start, 2),
         "cpu_seconds": round(former["cpu_seconds"] + ended.cpu_seconds, 2),
-        "attempts": former["attempts"] + 1,
+        "timed": former.get("timed", 0) + 1,
         "done": ended.code == 0,
     }
     save_json(timing, folder / TIMING)

@@ -22,7 +22,7 @@ from .folders import Source, find_source
 from .intensity import is_ct
 from .measurements import measure_all, measured_rows
 from .plan import Plan, make_plan
-from .pretrained import read_plan
+from .pretrained import read_plan, segments
 from .validate import validate
 from .write import MEASURED, finish, part_of, place_of, write_bundle, write_dataset_json
 
@@ -149,6 +149,8 @@ def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
     if folder and (split := own_split(folder)):
         data["split"] = split
     start: dict[str, object] = {"pretrained": pretrained} if pretrained else {}
+    if pretrained and segments(pretrained):
+        start["transfer"] = "encoder+decoder"
     lines = [
         ("train", bundle_command(bundle, ["train"], data | start)),
         ("evaluate", bundle_command(bundle, ["train", "evaluate"], data)),

@@ -44,6 +44,11 @@ class Pretrained:
     in_channels: int
 
 
+def segments(source: str | Path) -> bool:
+    """Tell whether a checkpoint's network segments already, so that its decoder is worth keeping."""
+    return bool(read_checkpoint(source).get("plan", {}).get("task") == "segmentation")
+
+
 def read_plan(source: str | Path) -> Pretrained:
     """Read the plan of a checkpoint, a bundle's folder or its zip.
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scripts.files import write_atomically
 
 INK = "#1f2937"  # of all text in a figure
+MOST_INSIDE = 8  # lines that a legend inside of a plot leaves room for
 
 
 def page_templates(folder: Path) -> Environment:
@@ -33,7 +34,12 @@ def dress(axes: Axes, title: str, x: str, y: str) -> None:
     axes.tick_params(labelsize=8, colors=INK)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > MOST_INSIDE:
+        figure = axes.get_figure()
+        assert figure is not None
+        figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=7)
+    elif handles:
         axes.legend(frameon=False, fontsize=8)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .records import Arm, Record, Scores
 
 SHARES = (0.90, 0.95, 0.99)
-WINDOW = 3  # validations averaged, so that a single lucky one does not count as reached
+MOST, SHARE = 3, 4  # validations averaged, so that a single lucky one does not count; of a curve a quarter at most
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,38 @@ class Reached:
         return steps if self.number in (0, self.of) else f"{steps} ({self.number} of {self.of})"
 
 
-def smoothed(record: Record) -> tuple[list[int], Scores]:
-    """Return steps and validation Dice, each averaged with the two validations before it."""
+def window_of(arm: Arm) -> int:
+    """Return how many validations are averaged where an arm is the reference: three, of short curves fewer."""
+    shortest = min(len(record_curve(record)[1]) for record in arm.runs.values())
+    return max(1, min(MOST, shortest // SHARE))
+
+
+def smoothed(record: Record, window: int) -> tuple[list[int], Scores]:
+    """Return steps and validation Dice, each averaged with those before it that are in the window."""
     steps, values = record_curve(record)
-    means = [np.mean(values[max(0, end - WINDOW) : end]) for end in range(1, len(values) + 1)]
+    means = [np.mean(values[max(0, end - window) : end]) for end in range(1, len(values) + 1)]
     return steps, np.array(means)
 
 
-def final_score(arm: Arm) -> float | None:
+def final_score(arm: Arm, window: int) -> float | None:
     """Return the smoothed validation Dice at the end, the mean over seeds; None where nothing was validated."""
-    ends = [values[-1] for _, values in map(smoothed, arm.runs.values()) if len(values)]
+    ends = [values[-1] for _, values in (smoothed(record, window) for record in arm.runs.values()) if len(values)]
     return float(np.mean(ends)) if ends else None
 
 
-def steps_to_reach(arm: Arm, target: float, count_pretraining: bool = False) -> Reached:
+def steps_to_reach(arm: Arm, target: float, window: int, count_pretraining: bool = False) -> Reached:
     """Return the steps after which an arm's runs reach a smoothed validation Dice.
 
     Args:
         arm: whose runs.
         target: Dice.
+        window: validations averaged.
         count_pretraining: whether the pretraining's steps count.
     """
     reached, ends = [], []
     for record in arm.runs.values():
         before = record["pretraining"]["steps"] if count_pretraining and record["pretraining"] else 0
-        steps, values = smoothed(record)
+        steps, values = smoothed(record, window)
         first = next((step for step, value in zip(steps, values, strict=True) if value >= target), None)
         reached.append(np.inf if first is None else first + before)
         ends.append(record["steps"] + before)

@@ -8,18 +8,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..pages import INK, dress
+from ..pages import INK, MOST_INSIDE, dress
 from .convergence import record_curve
 from .ranks import Ranks
 from .records import Arm, score_table
 
 COLOURS = ("#5b6472", "#0f766e", "#c2571a", "#3b6ea5", "#8b5fbf", "#b5871b", "#c0396b", "#4d7c0f")
+STYLES = ("-", "--", ":", "-.")  # of lines whose colours come round
 
 
 def learning_curves(arms: Sequence[Arm], title: str) -> Figure:
     """Plot each arm's validation Dice over fine-tuning steps: the mean over seeds, and from least to greatest."""
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _plot(len(arms))
     for number, arm in enumerate(arms):
         curves = [dict(zip(*record_curve(record), strict=True)) for record in arm.runs.values()]
         steps = sorted(set.intersection(*map(set, curves)))
@@ -38,17 +38,16 @@ def label_efficiency(arms: Sequence[Arm], title: str, all_cases: int) -> Figure:
         title: of the figure.
         all_cases: where to draw a budget of all cases.
     """
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
-    axes = figure.subplots()
     lines: dict[str, list[Arm]] = {}
     for arm in arms:
         lines.setdefault(arm.label, []).append(arm)
+    figure, axes = _plot(len(lines))
     for number, (label, line) in enumerate(lines.items()):
         budgets = [all_cases if arm.budget is None else arm.budget for arm in line]
         per_seed = [score_table([arm], "dsc")[0].mean(axis=1) for arm in line]
         middle = [float(values.mean()) for values in per_seed]
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(budgets, middle, color=colour, marker="o", markersize=3, label=label)
+        colour, style = _look(number)
+        axes.plot(budgets, middle, style, color=colour, marker="o", markersize=3, label=label)
         axes.fill_between(
             budgets, [v.min() for v in per_seed], [v.max() for v in per_seed], color=colour, alpha=0.12, linewidth=0
         )
@@ -75,7 +74,17 @@ def rank_stability(ranks: Ranks, labels: Sequence[str], title: str) -> Figure:
     return figure
 
 
+def _plot(lines: int) -> tuple[Figure, Axes]:
+    """Return a figure that grows with the legend which `dress` puts below many lines."""
+    figure = Figure(figsize=(7.5, 4 + (0.1 * lines if lines > MOST_INSIDE else 0)), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _look(number: int) -> tuple[str, str]:
+    return COLOURS[number % len(COLOURS)], STYLES[number // len(COLOURS) % len(STYLES)]
+
+
 def _band(axes: Axes, steps: Sequence[int], values: np.ndarray, number: int, label: str) -> None:
-    colour = COLOURS[number % len(COLOURS)]
-    axes.plot(steps, values.mean(axis=0), color=colour, marker="o", markersize=2.5, label=label)
+    colour, style = _look(number)
+    axes.plot(steps, values.mean(axis=0), style, color=colour, marker="o", markersize=2.5, label=label)
     axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)

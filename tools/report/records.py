@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scripts.errors import InputError
 
 from ..experiment.places import STUDY
+from ..experiment.study import sources_of
 
 KEYS = ("dataset", "network", "initialisation", "variant", "budget")
 Record = dict[str, Any]
@@ -79,20 +81,32 @@ class Results:
     folder: Path
 
     def reference(self, arm: Arm) -> Arm | None:
-        """Return the arm with which another is compared: of the same variant if there is one, else of the first."""
-        found = [a for a in self.arms if a.group == arm.group and a.initialisation == self.study["reference"]]
-        same = [other for other in found if other.variant == arm.variant]
-        best = (same or found)[:1]
-        return best[0] if best and best[0] is not arm else None
+        """Return the arm with which another is compared, if it was run.
+
+        It is of the same variant where the study has one, else of the first: what differs in pretraining alone makes no
+        other training from scratch.
+        """
+        name = self.study["reference"]
+        variant = self.study["variants"][arm.variant]
+        changed = variant.get("finetuning") or (
+            variant.get("pretraining") and sources_of(self.study["initialisations"][name])
+        )
+        own = bool(changed) and name in variant.get("only_for", [name])
+        wanted = arm.variant if own else next(iter(self.study["variants"]))
+        found = [a for a in self.arms if (a.group, a.initialisation, a.variant) == (arm.group, name, wanted)]
+        return found[0] if found and found[0] is not arm else None
 
 
 def read_results(folder: Path) -> list[Results]:
     """Read every study's records below a folder.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a study lies there in parts.
     """
     found = [_read_study(path.parent) for path in sorted(folder.rglob(STUDY))]
+    for name, number in Counter(results.study["name"] for results in found).items():
+        if number > 1:
+            raise InputError(f"{folder} holds {number} parts of {name}: copy their records into one folder first")
     if not any(results.arms for results in found):
         raise InputError(f"{folder} holds no records: name the --output_dir of a python -m tools.experiment")
     return [results for results in found if results.arms]
@@ -100,7 +114,7 @@ def read_results(folder: Path) -> list[Results]:
 
 def _read_study(folder: Path) -> Results:
     study = json.loads((folder / STUDY).read_text())
-    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.name != STUDY]
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("[!.]*.json")) if path.name != STUDY]
     arms: dict[tuple[Any, ...], Arm] = {}
     asked = (study["seeds"], study["folds"])  # an edited study leaves the records of what it no longer asks for
     trainings = [record for record in records if record["kind"] == "finetuning"]

@@ -9,7 +9,7 @@ import numpy as np
 from scripts.errors import InputError
 
 from .comparison import Comparison, compare, holm
-from .convergence import SHARES, area, final_score, steps_to_reach
+from .convergence import SHARES, area, final_score, steps_to_reach, window_of
 from .intervals import Interval, over_cases
 from .ranks import Ranks
 from .records import Arm, Record, Results, Scores, score_table, shared_runs
@@ -65,6 +65,7 @@ def difference_rows(results: Results) -> Table:
             arm.dataset,
             arm.label,
             _budget(arm),
+            other.label,
             f"{found.difference:+.4f}",
             _interval(found.cases, 4),
             _interval(found.seeds, 4),
@@ -73,17 +74,17 @@ def difference_rows(results: Results) -> Table:
             f"{p:.2g}",
             found.verdict(p),
         ]
-        for (arm, _, found), p in zip(pairs, adjusted, strict=True)
+        for (arm, other, found), p in zip(pairs, adjusted, strict=True)
     ]
     note = (
-        f"Mean difference of test Dice from “{results.study['reference'].replace('_', ' ')}” with as many labelled "
-        f"cases, same seeds and cases. p: Wilcoxon's signed-rank test on cases, scores averaged over seeds; Holm: "
+        f"Mean difference of test Dice from the arm it is compared with: as many labelled cases, same seeds and "
+        f"cases. p: Wilcoxon's signed-rank test on cases, scores averaged over seeds; Holm: "
         f"corrected for the {len(rows)} comparisons of this table. The test takes these trained networks as given: a "
         "difference also counts as shown only if Student's interval over seeds leaves out zero."
     )
-    columns = ["dataset", "arm", "cases", "difference", "95 % over cases", "95 % over seeds", "seeds ahead", "p"]
-    commands = [_command(results, arm) for arm, _, _ in pairs]
-    return Table("Paired differences", note, [*columns, "Holm", "shows"], rows, commands)
+    columns = ["dataset", "arm", "cases", "compared with", "difference", "95 % over cases", "95 % over seeds"]
+    columns += ["seeds ahead", "p", "Holm", "shows"]
+    return Table("Paired differences", note, columns, rows, [_command(results, arm) for arm, _, _ in pairs])
 
 
 def convergence_rows(results: Results) -> Table:
@@ -91,24 +92,26 @@ def convergence_rows(results: Results) -> Table:
     rows, commands = [], []
     for arm in results.arms:
         reference = results.reference(arm) or arm
-        final = final_score(reference)
+        window = window_of(reference)
+        final = final_score(reference, window)
         if final is None or reference.initialisation != results.study["reference"]:
             continue
-        cells = [arm.dataset, arm.label, _budget(arm)]
+        cells = [arm.dataset, arm.label, _budget(arm), reference.label]
         for counted in (False, True):
-            cells += [str(steps_to_reach(arm, share * final, counted)) for share in SHARES]
+            cells += [str(steps_to_reach(arm, share * final, window, counted)) for share in SHARES]
         height = area(arm, min(record["steps"] for record in reference.runs.values()))
         rows.append([*cells, "–" if height is None else f"{height:.3f}"])
         commands.append(_command(results, arm))
     shares = [f"{share:.0%}" for share in SHARES]
     note = (
-        "Steps until the validation Dice, averaged over three validations, reaches a share of the reference's final "
-        "one (its mean over seeds): the median over seeds, “>” where at least half never reach it, and how many do "
-        "where not all or none. First from the start of fine-tuning, then with the pretraining's steps, which cost "
-        "other amounts than a step of fine-tuning. Area: mean height of the curve over the reference's steps."
+        "Steps until the validation Dice reaches a share of the reference's final one (its mean over seeds), both "
+        "averaged over the last three validations, of curves of fewer than twelve over a quarter of them, one at "
+        "least: the median over seeds, “>” where at least half never reach it, and how many do where not all or none. "
+        "First from the start of fine-tuning, then with the pretraining's steps, which cost other amounts than a step "
+        "of fine-tuning. Area: mean height of the curve over the reference's steps."
     )
-    counted_too = [f"{share} with pretraining" for share in shares]
-    return Table("Convergence", note, ["dataset", "arm", "cases", *shares, *counted_too, "area"], rows, commands)
+    columns = ["dataset", "arm", "cases", "reference", *shares, *(f"{share} with pretraining" for share in shares)]
+    return Table("Convergence", note, [*columns, "area"], rows, commands)
 
 
 def rank_rows(ranks: Ranks, arms: list[Arm], title: str) -> Table:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # runs inside the bundle's folder, which is all that it can import beside the installed packages
 PROBE = """
-import json, sys, tempfile, torch
+import json, os, sys, tempfile, torch
 from monai.bundle import ConfigParser, ckpt_export, verify_net_in_out
 from monai.bundle.scripts import _get_fake_spatial_shape
 files, shape = json.loads(sys.argv[1])
@@ -33,6 +33,11 @@ try:
         ckpt_export("network_def", f"{folder}/model.ts", f"{folder}/model.pt", config_file=files, use_trace=True,
                     input_shape=shape)
         script = torch.jit.load(f"{folder}/model.ts")
+    if os.path.exists("models/model.pt"):
+        from scripts.checkpoints import load_ensemble
+        step = "models/model.pt in the network of configs/inference.json"
+        inference = ConfigParser(ConfigParser.load_config_files(["configs/inference.json"]))
+        load_ensemble(inference.get_parsed_content("network_def"), "models/model.pt", spacing=inference.get("spacing"))
     step = "the traced network"
     image = torch.randn(shape)
     with torch.no_grad():

@@ -12,6 +12,7 @@ from torch import nn
 from ..errors import InputError
 from ..networks.ensemble import Ensemble, learned_by
 from .classes import Classes, check_classes
+from .preprocessing import check_spacing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
 from .settings import PLACES, SHAPELESS, check_settings
@@ -20,7 +21,11 @@ State = dict[str, torch.Tensor]
 
 
 def load_weights(
-    network: nn.Module, source: str | Path | None, classes: Classes | None = None, unseen: Sequence[str] = ()
+    network: nn.Module,
+    source: str | Path | None,
+    classes: Classes | None = None,
+    unseen: Sequence[str] = (),
+    spacing: Sequence[float] | None = None,
 ) -> nn.Module:
     """Load the weights of exactly this network.
 
@@ -29,17 +34,18 @@ def load_weights(
         source: see `read_checkpoint`, of one network; None leaves the network as it is.
         classes: those that it shall tell apart, if any, see `check_classes`.
         unseen: marks of cases that it must not have been trained on, see `check_unseen`.
+        spacing: of the voxels that it shall see, in mm, if known, see `check_spacing`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: if names, shapes, classes or settings differ, such a case is among those that trained it, or the
-            file holds several networks.
+        InputError: if names, shapes, classes, settings or spacing differ, such a case is among those that trained it,
+            or the file holds several networks.
     """
     if source is None:
         return network
-    states = _checked_states(network, source, classes, unseen)
+    states = _checked_states(network, source, classes, unseen, spacing)
     if len(states) > 1:
         raise InputError(f"{source} holds {len(states)} networks that decide together: this task runs one at a time")
     load_state(network, states[0], source)
@@ -51,6 +57,7 @@ def load_ensemble(
     sources: str | Path | Sequence[str | Path],
     classes: Classes | None = None,
     unseen: Sequence[str] = (),
+    spacing: Sequence[float] | None = None,
 ) -> nn.Module:
     """Load the weights of this network, or those of several of its kind that decide together.
 
@@ -59,6 +66,7 @@ def load_ensemble(
         sources: one or more, see `read_checkpoint`, of one or more networks each.
         classes: see `load_weights`.
         unseen: see `load_weights`.
+        spacing: see `load_weights`.
 
     Returns:
         The network, or an `Ensemble` of all networks found.
@@ -67,7 +75,8 @@ def load_ensemble(
         InputError: see `load_weights`.
     """
     given = [sources] if isinstance(sources, str | Path) else sources
-    found = [(state, source) for source in given for state in _checked_states(network, source, classes, unseen)]
+    expected = (classes, unseen, spacing)
+    found = [(state, source) for source in given for state in _checked_states(network, source, *expected)]
     if len(found) == 1:
         load_state(network, *found[0])
         return network
@@ -104,11 +113,16 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
 
 
 def _checked_states(
-    network: nn.Module, source: str | Path, classes: Classes | None, unseen: Sequence[str]
+    network: nn.Module,
+    source: str | Path,
+    classes: Classes | None,
+    unseen: Sequence[str],
+    spacing: Sequence[float] | None,
 ) -> list[State]:
     checkpoint = read_checkpoint(source)
     plan = checkpoint.get("plan", {})
     check_classes(plan, classes, source)
     check_settings(plan, network, (*SHAPELESS, PLACES), source)
+    check_spacing(plan, spacing, source)
     check_unseen(plan, unseen, source)
     return networks_in(checkpoint)

@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..errors import InputError
 from ..processes import rank_and_size
+
+
+def check_spacing(plan: dict[str, Any], spacing: Sequence[float] | None, source: str | Path) -> None:
+    """Refuse to run a network on voxels of another size than it was trained on, where both are known.
+
+    Args:
+        plan: of the checkpoint, see `TrainingCheckpoint`.
+        spacing: in mm, if known.
+        source: where the weights come from, for the message.
+
+    Raises:
+        InputError: naming the spacing to give.
+    """
+    trained = plan.get("spacing")
+    if trained and spacing and not np.allclose(trained, spacing, rtol=1e-3):
+        raise InputError(
+            f"{source} was trained on voxels of {trained} mm, here they are of {list(spacing)}: give "
+            f'--spacing "{trained}"'
+        )
 
 
 def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], source: str | Path) -> None:

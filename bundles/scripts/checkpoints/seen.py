@@ -23,6 +23,6 @@ def check_unseen(plan: dict[str, Any], marks: Sequence[str], source: str | Path)
     seen = set(marks) & set(plan.get("trained_on", ()))
     if seen:
         raise InputError(
-            f"{source} was trained on {len(seen)} of these {len(marks)} test cases: divide them as its training did "
-            "(--split, --split_seed, --test_fraction, --patient_pattern), or give cases that are new to it"
+            f"{source} was trained on {len(seen)} of these {len(marks)} cases: divide them as its training did "
+            "(--split, --split_seed, --test_fraction, --fold, --patient_pattern), or give cases that are new to it"
         )

@@ -16,6 +16,7 @@ from .reading import as_list, read_scan
 from .scan_checks import constant_problems, form_problems, value_problems
 from .verdicts import judge_all
 
+IGNORE = "ignore"
 logger = logging.getLogger(__name__)
 
 
@@ -78,6 +79,9 @@ def _label_problems(
     content: dict[str, Any], labels: dict[str, int], regions: dict[str, int | list[int]]
 ) -> Iterator[str]:
     stated = stated_labels(content)
+    if any(name.lower() == IGNORE for name in stated):
+        yield f"has nnU-Net's label {IGNORE!r}, of voxels that nobody labelled, which is not supported: label them all"
+        return
     for name, number in stated.items():
         if not all(isinstance(n, int) for n in (_values(number) if regions else [number])):
             one = (

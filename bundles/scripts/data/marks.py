@@ -18,4 +18,4 @@ def case_marks(cases: Sequence[dict[str, Any]]) -> list[str]:
     """
     known = [item for item in cases if "case" in item and "stamp" in item]
     texts = sorted(f"{item['case']} {item['stamp'].split('-')[0]}" for item in known)
-    return [sha256(text.encode()).hexdigest()[:12] for text in texts]
+    return [sha256(text.encode(errors="surrogateescape")).hexdigest()[:12] for text in texts]

@@ -15,13 +15,16 @@ from .scans import find_scans, part_images
 logger = logging.getLogger(__name__)
 
 
-def pretraining_scans(source: str | Path | list, label_crops: bool = False) -> list[dict[str, Any]]:
+def pretraining_scans(
+    source: str | Path | list, label_crops: bool = False, results: str | Path | None = None
+) -> list[dict[str, Any]]:
     """List the scans behind what the user gave.
 
     Args:
         source: see `find_scans`, but of a folder with a `dataset.json` both the labelled cases' images and `imagesTs`;
             with `label_crops` a labelled dataset or a data list, see `paired_images`.
         label_crops: name each scan's label too, for crops drawn as `LabelGuidedVoxelsd` says.
+        results: folder where results go, such as reconstructions, which is not searched for scans.
 
     Returns:
         One `{"case": name, "image": path}` per scan, with `label_crops` also `label`.
@@ -32,7 +35,7 @@ def pretraining_scans(source: str | Path | list, label_crops: bool = False) -> l
     check_flags(label_crops=label_crops)
     if not label_crops:
         items = source if isinstance(source, (list, tuple)) else [source]
-        return find_scans([entry for item in items for entry in _entries(item)], mixed_dicom=True)
+        return find_scans([entry for item in items for entry in _entries(item)], mixed_dicom=True, results=results)
     if isinstance(source, (list, tuple)):
         raise InputError(f"label_crops needs one labelled dataset, or one data list with labels, not {source}")
     cases = paired_images(source)

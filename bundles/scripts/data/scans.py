@@ -20,7 +20,7 @@ from .walk import folders_below
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-LABEL_FOLDERS = ("labelsTr", "labelsTs", "label", "labels", "mask", "masks", "segmentation", "segmentations")
+LABEL_FOLDERS = ("labelstr", "labelsts", "label", "labels", "mask", "masks", "segmentation", "segmentations")
 LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "gt"}
 Image = str | list[str]
 
@@ -35,7 +35,7 @@ def find_scans(
             `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
             list of any of these. Below a folder, hidden files are ignored, and labels: in `LABEL_FOLDERS`, or by a name
-            that ends in one of `LABEL_WORDS`, such as `a_seg.nii.gz`.
+            that ends in one of `LABEL_WORDS`, such as `a_seg.nii.gz` and `a.seg.nrrd`.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
         num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
         results: folder where results go, which is not searched for scans.
@@ -191,6 +191,8 @@ def part_images(folder: Path, part: str) -> list[Image]:
     """Return the images in a part, such as `imagesTs`, of a folder with a `dataset.json`; none if it is not there."""
     content = read_json(folder / "dataset.json")
     nnunet = isinstance(content, dict) and "file_ending" in content
+    if not (folder / part).is_dir():
+        return []
     return _nnunet(folder / part, content) if nnunet else [*_walk(folder / part)]
 
 
@@ -205,7 +207,7 @@ def _nnunet(folder: Path, content: dict) -> list[Image]:
 def _walk(folder: Path) -> Iterator[str]:
     labels = []
     for root, files in folders_below(folder, left_out=LABEL_FOLDERS):
-        for name in (name for name in files if name.endswith(SUFFIXES)):
+        for name in (name for name in files if name.lower().endswith(SUFFIXES)):
             path = os.path.join(root, name)
             if is_label_name(stem(name)):
                 labels.append(path)
@@ -218,7 +220,7 @@ def _walk(folder: Path) -> Iterator[str]:
 
 def is_label_name(name: str) -> bool:
     """Tell whether a file's name without its suffix ends as those of labels do."""
-    return re.split(r"[_-]", name.lower())[-1] in LABEL_WORDS
+    return re.split(r"[._-]", name.lower())[-1] in LABEL_WORDS
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:

@@ -194,7 +194,7 @@ def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str
 def shuffled(names: set[str], salt: str) -> list[str]:
     """Return the names in an order that follows from them and the salt alone."""
     # by digest: no library's generator can change it, and a case added later moves few others
-    return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode()).digest())
+    return sorted(names, key=lambda name: sha256(f"{salt} {name}".encode(errors="surrogateescape")).digest())
 
 
 def _log_parts(parts: dict[str, list[dict[str, Any]]], patient: dict[str, str]) -> None:

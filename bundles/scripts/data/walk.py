@@ -17,7 +17,7 @@ def folders_below(folder: Path, left_out: Collection[str] = ()) -> Iterator[tupl
 
     Args:
         folder: where to begin.
-        left_out: names of folders to ignore.
+        left_out: names of folders to ignore, in small letters, without regard to case.
     """
     seen: set[str] = set()  # links may lead in circles
     for root, folders, files in os.walk(folder, onerror=_warn, followlinks=True):
@@ -25,7 +25,7 @@ def folders_below(folder: Path, left_out: Collection[str] = ()) -> Iterator[tupl
             folders.clear()
             continue
         seen.add(os.path.realpath(root))
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name.lower() not in left_out)
         yield root, sorted(name for name in files if not name.startswith("."))
 
 

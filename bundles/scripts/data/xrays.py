@@ -65,13 +65,16 @@ def xray_cases(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> lis
     return sorted(cases, key=lambda case: case["case"])
 
 
-def unlabelled_xrays(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> list[Case]:
+def unlabelled_xrays(
+    dataset_dir: str | Path, labels: Sequence[str] = FINDINGS, results: str | Path | None = None
+) -> list[Case]:
     """List images to pretrain on: those of a labelled dataset, or any folder of images.
 
     Args:
         dataset_dir: as for `xray_cases`, or a folder of PNG and JPEG images. There a `test_list.txt` counts too, and
             the patient is in the first eight digits of a name like the release's, each other image one of its own.
         labels: the findings that a table may name.
+        results: folder where results go, which is not searched for images.
 
     Returns:
         As `xray_cases` does; a plain folder's cases have no `label`.
@@ -83,7 +86,8 @@ def unlabelled_xrays(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) 
     if find_table(folder) is not None:
         return xray_cases(folder, labels)
     tested = {name for _, name in _list(folder / LISTS["test"])}
-    cases = [{**c, "patient": _patient_of(c["case"]), "stamp": stamp([c["image"]])} for c in find_xrays(folder)]
+    found = find_xrays(folder, results)
+    cases = [{**c, "patient": _patient_of(c["case"]), "stamp": stamp([c["image"]])} for c in found]
     if not tested:
         return cases
     return [{**c, "part": "test" if os.path.basename(c["image"]) in tested else "train_val"} for c in cases]

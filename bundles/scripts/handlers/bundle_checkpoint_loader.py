@@ -23,6 +23,7 @@ class BundleCheckpointLoader:
         source: checkpoint file, bundle folder or release zip; of an ensemble one or more.
         classes: those that the network shall tell apart, if any; weights for others are refused.
         unseen: marks of the cases that it must not have been trained on, see `scripts.data.case_marks`.
+        spacing: of the voxels that the network shall see, in mm, if known; weights for others are refused.
         ensemble: give the engine an `Ensemble` where several networks are found, instead of refusing them.
     """
 
@@ -32,12 +33,14 @@ class BundleCheckpointLoader:
         source: str | Path | Sequence[str | Path],
         classes: Classes | None = None,
         unseen: Sequence[str] = (),
+        spacing: Sequence[float] | None = None,
         ensemble: bool = False,
     ) -> None:
         self.network = network
         self.source = source
         self.classes = classes
         self.unseen = unseen
+        self.spacing = spacing
         self.ensemble = ensemble
 
     def attach(self, engine: Engine) -> None:
@@ -49,8 +52,8 @@ class BundleCheckpointLoader:
         if not self.source:
             raise InputError(f"checkpoint is {self.source!r}: name a checkpoint, bundle folder or bundle zip")
         if self.ensemble:
-            engine.network = load_ensemble(self.network, self.source, self.classes, self.unseen)
+            engine.network = load_ensemble(self.network, self.source, self.classes, self.unseen, self.spacing)
         elif isinstance(self.source, str | Path):
-            load_weights(self.network, self.source, self.classes, self.unseen)
+            load_weights(self.network, self.source, self.classes, self.unseen, self.spacing)
         else:
             raise InputError(f"checkpoint is a list of {len(self.source)}: this task runs one network at a time")

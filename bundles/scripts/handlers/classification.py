@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from ..files import save_csv, save_json
+from ..files import keep_former, save_csv, save_json
 from ..metrics import BOOTSTRAP_RULE, auc_report
 from .one_process import check_one_process
 
@@ -77,6 +77,7 @@ class ClassificationReport(SaveProbabilities):
 
     def write(self, engine: Engine) -> None:
         """Write the files and log the scores."""
+        keep_former(self.folder, ("probabilities.csv", "metrics.csv", "metrics.json"))
         super().write(engine)
         report = auc_report(
             np.stack([item["pred"] for item in self.items]),

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from ..figures import reconstruction_figure
-from ..files import save_csv, save_json, save_nifti, write_atomically
+from ..files import keep_former, save_csv, save_json, save_nifti, write_atomically
 from ..metrics import reconstruction_scores
 from ..pretraining.masks import expand_mask
 from ..pretraining.targets import Targets, VoxelTargets
@@ -98,6 +98,7 @@ class ReconstructionReport:
         """Write the files and log the means."""
         errors = ("mse", "mse_mean", "mse_interpolation")
         means = {name: float(np.mean([row[name] for row in self.rows])) for name in errors}
+        keep_former(self.folder, ("reconstruction.csv", "reconstruction.json"))
         save_csv(self.rows, self.folder / "reconstruction.csv")
         save_json({**self.facts, "mean": means, "cases": self.rows}, self.folder / "reconstruction.json")
         logging.getLogger(__name__).info(

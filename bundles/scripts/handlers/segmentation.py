@@ -15,7 +15,7 @@ from monai.data.utils import affine_to_spacing
 from nibabel.orientations import io_orientation
 
 from ..errors import InputError, check_flags
-from ..files import save_csv, save_json
+from ..files import keep_former, save_csv, save_json
 from ..metrics import (
     AGGREGATED_RULE,
     EMPTY_RULE,
@@ -60,6 +60,8 @@ class SegmentationReport:
         lesion_scores: bool = False,
         **facts: Any,
     ) -> None:
+        if isinstance(reported_classes, str):
+            raise InputError(f"reported_classes is {reported_classes!r}: give a list, such as ['{reported_classes}']")
         unknown = [name for name in reported_classes or () if name not in classes or classes[name] == 0]
         if unknown:
             raise InputError(
@@ -118,6 +120,7 @@ class SegmentationReport:
 
     def write(self, engine: Engine) -> None:
         """Write the files and log the means."""
+        keep_former(self.folder, ("metrics.csv", "metrics.json", "lesions.csv"))
         means = summary(self.rows, self.reported)
         engine.state.metrics["mean_dsc"] = means["mean"]["dsc"]["mean"]
         aggregated = self.aggregated.result(self.reported)

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError, check_flags
-from ..files import claimed, first_free, save_tensors, write_atomically
+from ..files import claimed, first_free, release, save_tensors, write_atomically
 
 # MONAI Label serves the file with the shortest name, which has to be the best model
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
@@ -122,10 +122,12 @@ class TrainingCheckpoint:
         if engine.state.rank != 0:
             return
         save_tensors(self._model(), self.folder / FINAL)
-        if self.evaluator.state.best_metric_epoch == -1 or math.isnan(self.evaluator.state.best_metric):
+        unproven = self.evaluator.state.best_metric_epoch == -1 or math.isnan(self.evaluator.state.best_metric)
+        if unproven:
             save_tensors(self._model(), self.folder / BEST)
         self._release()
-        self.log.info("weights in %s: %s (best by validation), %s", self.folder, BEST, FINAL)
+        chosen = "the last one, since nothing was validated" if unproven else "best by validation"
+        self.log.info("weights in %s: %s (%s), %s", self.folder, BEST, chosen, FINAL)
 
     def _claim(self) -> None:
         """Keep other trainings out of the folder until this one ends or is gone."""
@@ -134,7 +136,7 @@ class TrainingCheckpoint:
         except BlockingIOError as error:
             raise InputError(f"another training writes to {self.folder}: give this one another --ckpt_dir") from error
         if handle is not None:
-            self._release = weakref.finalize(self, os.close, handle)
+            self._release = weakref.finalize(self, release, handle)
 
     def _model(self) -> dict[str, Any]:
         told = {"trained_on": self.trained_on} if self.trained_on else {}

@@ -33,7 +33,7 @@ class _CaseDice(CumulativeIterationMetric):
         predicted, true = y_pred[:, self.first :], y[:, self.first :].to(y_pred.device)
         dice = compute_dice(predicted, true, include_background=True, ignore_empty=True)
         invented = predicted.flatten(2).any(dim=2) & ~true.flatten(2).any(dim=2)
-        return torch.where(invented, torch.zeros_like(dice), dice)
+        return torch.where(invented, torch.zeros_like(dice), dice).to(y.device)  # of all cases on one device
 
     def aggregate(self) -> float:
         """Return the mean over the cases in which any class counts."""

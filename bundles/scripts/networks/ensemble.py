@@ -40,6 +40,7 @@ class Ensemble(nn.Module):
     def _take(self, learned: Learned) -> None:
         for name, value in _tensors(self.network):
             value.copy_(learned[name])
+        torch.clear_autocast_cache()  # of the weights in half precision, whose owners it takes to be as they were
 
 
 def learned_by(network: nn.Module) -> Learned:

@@ -65,7 +65,8 @@ class FixedMasks:
         """Move a batch of volumes with their `case` names to `device` and mask it."""
         image = batch["image"]
         grid = cell_grid(image.shape[2:], self.cell_size)
-        generators = [np.random.default_rng([self.seed, zlib.crc32(case.encode())]) for case in batch["case"]]
+        names = [case.encode(errors="surrogateescape") for case in batch["case"]]
+        generators = [np.random.default_rng([self.seed, zlib.crc32(name)]) for name in names]
         masks = torch.stack([draw_mask(grid, self.mask_ratio, rng) for rng in generators])
         return _to_device(image, masks, device, non_blocking, kwargs)
 
