@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
+from scripts.checkpoints.preprocessing import meaning_of
+from scripts.checkpoints.settings import PLACES, SHAPELESS
 from scripts.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -24,7 +26,8 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
         Their state dicts, and the plan of the first with the marks of all cases that any was trained on.
 
     Raises:
-        InputError: if there are none, or they differ in names or shapes of tensors, classes or spacing.
+        InputError: if there are none, or they differ in names or shapes of tensors, in settings that shapes do not
+            betray, or in classes, channels, spacing or intensities.
     """
     if not checkpoints:
         raise InputError("no checkpoints: give one or more after the file to write")
@@ -62,4 +65,7 @@ def _mean(tensors: list[torch.Tensor], half: bool) -> torch.Tensor:
 
 def _kind(content: dict[str, Any]) -> Any:
     shapes = {name: tensor.shape for name, tensor in content["model"].items()}
-    return shapes, *(content.get("plan", {}).get(key) for key in ("classes", "spacing"))
+    plan = content.get("plan", {})
+    settings = plan.get("network") or {}
+    told = [meaning_of(plan.get(key)) for key in ("classes", "channels", "spacing", "normalization")]
+    return shapes, told, [settings.get(key) for key in (*SHAPELESS, PLACES)]

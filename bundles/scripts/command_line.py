@@ -32,6 +32,7 @@ COMMANDS = ("run", "run_workflow")
 PLACES = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir", "checkpoint", "pretrained", "split")
 SCALARS_TOO = ("mask_ratio", "patch_size")  # lists that may be a number, or are checked where they are used
 PARTS = ("train", "val", "test")
+EXPRESSIONS = ("$", "@", "%")  # what MONAI resolves
 
 
 def start() -> None:
@@ -138,20 +139,23 @@ def _check_kind(name: str, value: object, own: object) -> None:
     """Refuse one value where the config has a list, and anything but names with values where it has these."""
     wanted = dict if isinstance(own, dict) else (list, tuple)
     is_open = not isinstance(own, (dict, list)) or (isinstance(own, dict) and "_target_" in own) or name in SCALARS_TOO
-    if is_open or value is None or isinstance(value, wanted) or str(value).startswith(("$", "@", "%")):
+    if is_open or value is None or isinstance(value, wanted) or str(value).startswith(EXPRESSIONS):
         return
     raise InputError(f'--{name} {value}: expected the form of the config\'s own value, "{own}"')
 
 
 def _check_choice(name: str, value: object) -> None:
     """Refuse a device that is not there, and a part of the data that does not exist."""
+    if str(value).startswith(EXPRESSIONS):
+        return
     if name == "evaluated_part" and value not in PARTS:
         raise InputError(f"--evaluated_part {value}: allowed are {', '.join(PARTS)}")
-    if name == "device" and not str(value).startswith("$"):
+    if name == "device":
         try:
-            torch.empty(1, device=str(value))
+            torch.empty(1, device=value if isinstance(value, int) else str(value))
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"--device {value}: this machine has no such device; cpu is always there") from error
+            reason = str(error).splitlines()[0]
+            raise InputError(f"--device {value} cannot be used ({reason}): cpu is always there") from error
 
 
 def _check_place(name: str, value: object) -> None:

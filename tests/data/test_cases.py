@@ -221,7 +221,7 @@ def test_voxels_that_nobody_labelled_are_not_learned_as_a_class(dataset, labels)
     content = json.loads((data.root / "dataset.json").read_text())
     content["labels"]["Ignore"] = 9
     (data.root / "dataset.json").write_text(json.dumps(content))
-    assert "has nnU-Net's label 'ignore', of voxels that nobody labelled" in data.error(labels=labels)
+    assert "has a label 'ignore' for what nobody labelled" in data.error(labels=labels)
 
 
 def test_regions_of_unknown_values(dataset):

@@ -60,6 +60,12 @@ def test_mistakes_are_named(dataset):
         pretraining_scans(dataset, label_crops="yes")
 
 
+def test_suffixes_in_capitals_are_scans_in_a_dataset_too(dataset, write_nifti):
+    write_nifti(dataset / "imagesTs" / "d.nii.gz")
+    (dataset / "imagesTs" / "d.nii.gz").rename(dataset / "imagesTs" / "D.NII.GZ")
+    assert [scan["case"] for scan in pretraining_scans(dataset)] == ["D", "a", "b", "c"]
+
+
 def test_results_among_the_scans_are_no_scans(tmp_path, write_nifti):
     for name in ("scans/a.nii.gz", "scans/out/a/a_reconstruction.nii.gz"):
         write_nifti(tmp_path / name)

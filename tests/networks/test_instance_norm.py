@@ -54,6 +54,15 @@ def test_statistics_of_large_volumes_with_air_are_exact(precision):
         assert (one.double() - other).norm() <= 10 * tolerance * other.norm()
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.half])
+def test_a_norm_in_half_precision_throughout(precision):
+    image = torch.randn(2, 4, 5, 6, 7)
+    ours, theirs = InstanceNorm(4, affine=True).to(precision), nn.InstanceNorm3d(4, affine=True)
+    found = ours(image.to(precision))
+    assert found.dtype == precision
+    torch.testing.assert_close(found.float(), theirs(image), rtol=0.02, atol=0.02)
+
+
 def test_a_network_keeps_channels_last():
     net, orders = ResEncUNet(1, 3, **SMALL), {}
     for name, module in net.named_modules():

@@ -115,8 +115,8 @@ def unit_stages(unit: Unit, places: Places, results: Mapping[str, dict[str, Any]
     if unit.kind == PRETRAINING and unit.pictures:
         scans, report = folder / "scans.json", folder / "evaluation" / "reconstruction.json"
         gather = partial(list_held_out, report, places.real(unit.dataset), unit.pictures, scans)
-        network = {key: value for key, value in unit.knobs.items() if key.startswith("network_def#")}
-        infer = command("pictures", ["inference"], {"dataset_dir": scans}, network, weights)
+        kept = {key: v for key, v in unit.knobs.items() if key == "spacing" or key.startswith("network_def#")}
+        infer = command("pictures", ["inference"], {"dataset_dir": scans}, kept, weights)
         stages.append(Stage("pictures", infer, gather))
     return stages
 

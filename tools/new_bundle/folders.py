@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.data.dataset_json import listed_cases, read_dataset_json, stated_channels, stated_labels
+from scripts.data.dataset_json import (
+    IGNORED,
+    listed_cases,
+    names_ignored,
+    read_dataset_json,
+    stated_channels,
+    stated_labels,
+)
 from scripts.data.scans import SUFFIXES
 from scripts.data.walk import folders_below
 from scripts.errors import InputError
@@ -75,7 +82,8 @@ def find_source(data: str | Path, channels: list[str] | None = None) -> Source:
         return _stated(folder)
     if _child(folder, IMAGES) and _child(folder, LABELS):
         return _source(folder, "images and labels", paired_cases, channels)
-    if any(file.startswith("sub-") and file.endswith(SUFFIXES) for _, files in folders_below(folder) for file in files):
+    names = (name for _, files in folders_below(folder) for name in files)
+    if any(name.startswith("sub-") and name.lower().endswith(SUFFIXES) for name in names):
         return _source(folder, "BIDS", bids_cases, channels, patient_pattern="^(sub-[^_]+)")
     if any(folder.glob("*/*")):
         return _source(folder, "a folder per case", patient_cases, channels)
@@ -104,11 +112,8 @@ def _labels(stated: dict[str, Any], path: Path) -> tuple[dict[str, int], dict[st
         numbers = number if isinstance(number, list) else [number]
         if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
             raise InputError(f"{path} has the label {name} of {number}: give whole numbers from 0")
-        if name.lower() == "ignore":
-            raise InputError(
-                f"{path} has a label 'ignore' for what nobody labelled, which would be learnt as a structure: label "
-                "these voxels, or leave such cases and the label out"
-            )
+    if names_ignored(stated):
+        raise InputError(f"{path} has {IGNORED}")
     if not any(isinstance(value, list) for value in stated.values()):
         return dict(sorted(stated.items(), key=lambda item: item[1])), None
     regions = {name: v if isinstance(v, list) else [v] for name, v in stated.items() if v not in (0, [0])}

@@ -78,7 +78,7 @@ def _bids_files(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def _scans(folder: Path) -> Iterator[Path]:
     for root, files in folders_below(folder):
-        yield from (Path(root, name) for name in files if name.endswith(SUFFIXES))
+        yield from (Path(root, name) for name in files if name.lower().endswith(SUFFIXES))
 
 
 def _is_label(contrast: str) -> bool:

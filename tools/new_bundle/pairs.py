@@ -61,7 +61,7 @@ def _by_name(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
     parent = next(folder / name for name in names if (folder / name).is_dir())
     found: dict[str, Any] = {}
     for path in (Path(root, name) for root, files in folders_below(parent) for name in files):
-        if path.name.endswith(SUFFIXES):
+        if path.name.lower().endswith(SUFFIXES):
             found[stem(path.relative_to(parent).as_posix()).replace("/", "_")] = str(path)
     return found
 

@@ -43,7 +43,7 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
         source: where the weights come from, for the message.
     """
     for name, value in own.items():
-        if name in plan and _meaning(plan[name]) != _meaning(value) and rank_and_size()[0] == 0:
+        if name in plan and meaning_of(plan[name]) != meaning_of(value) and rank_and_size()[0] == 0:
             logging.getLogger(__name__).warning(
                 "%s was pretrained with %s %s, here it is %s: weights transfer best between scans prepared alike",
                 source,
@@ -53,7 +53,8 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
             )
 
 
-def _meaning(value: Any) -> Any:
+def meaning_of(value: Any) -> Any:
+    """Return what counts of a normalisation in words, its numbers or else its first word; of others the value."""
     if not isinstance(value, str):
         return value
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", value)] or value.split()[:1]

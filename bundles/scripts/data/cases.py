@@ -11,12 +11,11 @@ from typing import Any
 from ..errors import InputError
 from ..files import absolute
 from .case_checks import grid_problems, label_problems
-from .dataset_json import listed_cases, read_dataset_json, stated_channels, stated_labels
+from .dataset_json import IGNORED, listed_cases, names_ignored, read_dataset_json, stated_channels, stated_labels
 from .reading import as_list, read_scan
 from .scan_checks import constant_problems, form_problems, value_problems
 from .verdicts import judge_all
 
-IGNORE = "ignore"
 logger = logging.getLogger(__name__)
 
 
@@ -79,8 +78,8 @@ def _label_problems(
     content: dict[str, Any], labels: dict[str, int], regions: dict[str, int | list[int]]
 ) -> Iterator[str]:
     stated = stated_labels(content)
-    if any(name.lower() == IGNORE for name in stated):
-        yield f"has nnU-Net's label {IGNORE!r}, of voxels that nobody labelled, which is not supported: label them all"
+    if names_ignored(stated):
+        yield f"has {IGNORED}"
         return
     for name, number in stated.items():
         if not all(isinstance(n, int) for n in (_values(number) if regions else [number])):

@@ -97,6 +97,17 @@ def stated_channels(content: dict[str, Any]) -> list[str]:
     return [str(name) for name in names.values()]
 
 
+IGNORED = (
+    "a label 'ignore' for what nobody labelled, which would be learnt as a structure: label these voxels, or leave "
+    "such cases and the label out"
+)
+
+
+def names_ignored(stated: dict[str, Any]) -> bool:
+    """Tell whether labels have nnU-Net's for voxels that nobody labelled, which is not supported."""
+    return any(name.lower() == "ignore" for name in stated)
+
+
 def stated_labels(content: dict[str, Any]) -> dict[str, Any]:
     """Return the values of labels, or of regions, by name; MSD has it the other way round, as `{"1": name}`."""
     pairs = content["labels"].items()

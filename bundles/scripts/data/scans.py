@@ -174,7 +174,7 @@ def _found(path: Path) -> list[Image]:
         if not isinstance(entries, list):
             raise InputError(f'{path} is no data list: expected [{{"image": path}}, ...] or {{"training": [...]}}')
         return [image for entry in entries for image in _listed(entry, path.parent)]
-    if path.name.endswith(SUFFIXES):
+    if path.name.lower().endswith(SUFFIXES):
         return [str(path)]
     if is_dicom(str(path)):
         if has_frames(str(path)):

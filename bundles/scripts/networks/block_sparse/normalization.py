@@ -59,7 +59,8 @@ def normalize(
 
 
 def _normalized(part: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float) -> torch.Tensor:
-    if part.is_cuda:
+    dtype = torch.promote_types(part.dtype, torch.float32)
+    if part.device.type != "cpu" or (weight is not None and weight.dtype != dtype):  # the latter in half precision
         return torch.batch_norm(part, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
     out: torch.Tensor = _Normalized.apply(part, weight, bias, eps)
     return out
