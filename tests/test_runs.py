@@ -235,7 +235,10 @@ def test_inference_needs_no_more_than_input_and_output(bundles, run_bundle, labe
     affine[:3, :3] = turn @ np.diag([-1.2, 0.9, 1.5])
     affine[:3, 3] = (30, -20, 10)
     nib.save(nib.Nifti1Image(np.asarray(source.dataobj), affine), tmp_path / "oblique.nii.gz")
-    run_bundle(bundle, ["inference", "preset"], cwd=bundle, dataset_dir="../oblique.nii.gz", output_dir="../out")
+    trained = {"spacing": spacing(labelled(name))}
+    run_bundle(
+        bundle, ["inference", "preset"], cwd=bundle, dataset_dir="../oblique.nii.gz", output_dir="../out", **trained
+    )
     written = nib.load(tmp_path / "out" / "oblique_seg.nii.gz")
     assert np.allclose(written.affine, affine, atol=1e-4) and written.shape == source.shape[:3]
     assert set(np.unique(np.asarray(written.dataobj))) <= set(CARDS[name]["dataset"]["labels"].values())
