@@ -128,7 +128,8 @@ def main(
         checksum = hashlib.sha1(archive).hexdigest()
         save_bytes(archive, output / f"{release}.zip")
         info[release] = {"checksum": checksum, "source": f"{url.rstrip('/')}/{release}.zip" if url else ""}
-        print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}")
+        weights = [weight for weight in WEIGHTS if (project / "bundles" / name / weight).is_file()]
+        print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}  {' and '.join(weights) or 'no weights'}")
     save_json(dict(sorted(info.items())), info_file)
     sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
     save_text("".join(sums), output / "SHA256SUMS")

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,6 +230,15 @@ def test_bad_input_is_told_at_once(tmp_path, phantoms):
         make_settings(data=str(phantoms / "labelled"), unlabelled=str(tmp_path))
     with pytest.raises(InputError, match="above 0"):
         make_settings(minutes=0)
+
+
+def test_data_with_other_labels_are_sent_to_a_bundle_of_their_own(tmp_path, phantoms):
+    shutil.copytree(phantoms / "labelled", tmp_path / "other")
+    content = json.loads((tmp_path / "other" / "dataset.json").read_text())
+    content["labels"] = {"0": "background", "1": "spleen", "2": "liver"}
+    (tmp_path / "other" / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"python -m tools.new_bundle .*{tmp_path / 'other'}"):
+        make_settings(data=str(tmp_path / "other"))
 
 
 def test_logged_command_streams_and_returns_its_code(tmp_path, capfdbinary):

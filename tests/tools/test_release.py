@@ -130,7 +130,7 @@ def test_checksums_are_of_the_written_files_and_keep_other_releases(
     assert (dist / "SHA256SUMS").read_text() == (
         f"{hashlib.sha256(b'old').hexdigest()}  old_v0.1.0.zip\n{hashlib.sha256(archive).hexdigest()}  toy_v0.2.0.zip\n"
     )
-    assert "toy_v0.2.0.zip" in (printed := capsys.readouterr().out) and sha1 in printed
+    assert "toy_v0.2.0.zip" in (printed := capsys.readouterr().out) and f"{sha1}  models/model.pt" in printed
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,12 @@ def segmentation_cases(data: Path) -> list[dict[str, Any]]:
         InputError: the data is not for this bundle, or a case is unfit.
     """
     config = segmentation_config()
-    return labelled_cases(data, config["labels"], config["channels"])
+    try:
+        return labelled_cases(data, config["labels"], config["channels"])
+    except InputError as error:
+        raise InputError(
+            f"{error} (the demo takes data of {SEGMENT} alone; for others: python -m tools.new_bundle --name <name> --data {data})"
+        ) from None
 
 
 def segmentation_config() -> dict[str, Any]:

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch.autograd.function import once_differentiable
 
 from ..cells import Cells
-from .tiles import SHAPES, tiles
+from .tiles import SHAPES, divided, tiles
 
 PROGRAMS = 1024  # some for every multiprocessor
 
@@ -94,8 +94,8 @@ def _plan(features: torch.Tensor, starts: torch.Tensor) -> tuple[int, int, int, 
     """Return samples, channels, voxels of a cell, the programs per sample, part and channels, and the tile."""
     samples, channels, voxels = len(starts) - 1, features.shape[1], math.prod(features.shape[2:])
     block, width = tiles(channels)
-    wide = triton.cdiv(channels, width)
-    parts = min(triton.cdiv(PROGRAMS, samples * wide), triton.cdiv(len(features) * voxels, samples * block))
+    wide = divided(channels, width)
+    parts = min(divided(PROGRAMS, samples * wide), divided(len(features) * voxels, samples * block))
     return samples, channels, voxels, (samples, max(1, parts), wide), {"BLOCK": block, "WIDTH": width}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import triton
-
 TILE = 2048  # values of a tile
 
 
@@ -16,7 +14,12 @@ def tiles(channels: int) -> tuple[int, int]:
 def launch(rows: int, channels: int) -> tuple[tuple[int, int], dict[str, int]]:
     """Return the grid of programs for so many rows, one tile each, and the tile."""
     block, width = tiles(channels)
-    return (triton.cdiv(rows, block), triton.cdiv(channels, width)), {"BLOCK": block, "WIDTH": width}
+    return (divided(rows, block), divided(channels, width)), {"BLOCK": block, "WIDTH": width}
+
+
+def divided(number: int, by: int) -> int:
+    """Return a quotient rounded up; `triton.cdiv` takes 2 us for it, hundreds of times a step."""
+    return -(-number // by)
 
 
 # Triton compiles a kernel again for numbers that are 1 or divisible by 16, but not for these, lest the first steps take
