@@ -43,12 +43,18 @@ def neighbours(place: torch.Tensor, size: Sequence[int]) -> tuple[torch.Tensor, 
     Returns:
         Their numbers (8, n) in the flattened grid, and how far each place is from the first of them (3, n).
     """
-    last = torch.tensor(size, device=place.device).unsqueeze(1) - 1
-    inside = torch.minimum(place.flatten(1).clamp(min=0), last)
+    inside = clamped(place, size)
     low = inside.long()
+    last = torch.tensor(size, device=place.device).unsqueeze(1) - 1
     ends = (low, torch.minimum(low + 1, last))
     index = torch.stack([(ends[i][0] * size[1] + ends[j][1]) * size[2] + ends[k][2] for i, j, k in CORNERS])
     return index, inside - low
+
+
+def clamped(place: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Return places (3, ...) as (3, n), those outside of a grid of so many voxels at its border."""
+    last = torch.tensor(size, device=place.device).unsqueeze(1) - 1
+    return torch.minimum(place.flatten(1).clamp(min=0), last)
 
 
 def weights(part: torch.Tensor) -> torch.Tensor:

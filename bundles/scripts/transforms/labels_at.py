@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
-from .interpolation import neighbours, weights
+from .interpolation import CORNERS, clamped, neighbours, weights
 
 
 def labels_at(label: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
@@ -20,12 +21,24 @@ def labels_at(label: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     Returns:
         Labels (1, d, h, w); of equal shares the smaller label's counts.
     """
-    index, part = neighbours(place, label.shape[1:])
-    around = label.flatten()[index]
-    chosen = around[0].clone()
-    mixed = (around != chosen).any(dim=0)
-    around, order = around[:, mixed].sort(dim=0)  # the first of equal shares is the smallest label's
-    weight = weights(part[:, mixed]).gather(0, order)
+    size = label.shape[1:]
+    x, y, z = clamped(place, size).int()
+    first = (x * size[1] + y) * size[2] + z
+    chosen = label.flatten().index_select(0, first)
+    mixed = is_mixed(label[0]).flatten().index_select(0, first)
+    index, part = neighbours(place.flatten(1)[:, mixed], size)
+    around, order = label.flatten()[index].sort(dim=0)  # the first of equal shares is the smallest label's
+    weight = weights(part).gather(0, order)
     shares = torch.stack([(weight * (around == candidate)).sum(dim=0) for candidate in around])
     chosen[mixed] = around.gather(0, shares.argmax(dim=0, keepdim=True))[0]
     return chosen.view(1, *place.shape[1:])
+
+
+def is_mixed(label: torch.Tensor) -> torch.Tensor:
+    """Tell of each voxel (D, H, W) whether the eight that start with it have different labels."""
+    d, h, w = label.shape
+    beyond = F.pad(label[None, None].float(), (0, 1) * 3, mode="replicate")[0, 0].to(label)
+    mixed = torch.zeros_like(label, dtype=torch.bool)
+    for i, j, k in CORNERS[1:]:
+        mixed |= beyond[i : i + d, j : j + h, k : k + w] != label
+    return mixed
