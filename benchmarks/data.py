@@ -21,6 +21,7 @@ from monai.bundle import ConfigParser
 from scipy.ndimage import gaussian_filter
 
 from scripts.data import RandomBox, SeededDataset, find_scans, read_scan
+from scripts.errors import InputError
 from scripts.files import save_json, to_json
 from tools.cli import cli
 from tools.project import ROOT
@@ -47,22 +48,25 @@ def main(
     Args:
         output: file to write.
         data: folder of scans; generated ones where it is not given.
-        num_scans: so many of them.
+        num_scans: so many of them; of generated ones two at most.
         scan_size: voxels of generated scans.
         crop_sizes: sides of the crops, in voxels; a scan's shorter sides are filled with zeros.
         workers: numbers of loading processes.
         patch_size: side of the pipeline's patches, in voxels; its crops are larger by a quarter.
         batch_size: patches per step.
-        batches: counted per number of workers, after two that are not.
+        batches: counted per number of workers at least, after what workers load ahead; more for many workers.
         step_seconds: duration of a training step, to say what it needs.
         repeats: rounds that count.
         processor_time: count processor seconds for the crops, for a machine that others use.
     """
     with tempfile.TemporaryDirectory() as folder:
         scans = find_scans(data or generated(Path(folder) / "scans", min(num_scans, 2), scan_size))[:num_scans]
+        for scan in scans:
+            if not str(scan["image"]).lower().endswith((".nii", ".nii.gz")):
+                raise InputError(f"{scan['image']} is no NIfTI file, with which crops are compared: give such")
         parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles/spark3d_pretrain/configs/train.json"))
         parser.update({"cache_dir": f"{folder}/cache", "patch_size": [patch_size] * 3, "batch_size": batch_size})
-        parser.update({"train::dataset::data": scans, "steps_per_epoch": batches + 2})
+        parser.update({"train::dataset::data": scans})
         dataset: SeededDataset = parser.get_parsed_content("train::dataset")
         dataset.prepare()
         report: dict[str, Any] = {
@@ -77,7 +81,7 @@ def main(
                 "cache": round(sum(path.stat().st_size for path in Path(folder, "cache").iterdir()) / 1e6, 1),
             },
             "crops": {size: crops(dataset, int(size), repeats, processor_time) for size in crop_sizes},
-            "patches_per_second": {k: patches_per_second(parser, int(k)) for k in workers},
+            "patches_per_second": {k: patches_per_second(parser, int(k), batches) for k in workers},
         }
     if step_seconds:
         report["patches_per_second_a_step_needs"] = round(batch_size / step_seconds, 2)
@@ -116,16 +120,20 @@ def crops(dataset: SeededDataset, size: int, repeats: int, processor: bool) -> d
     return {f"cache_against_{name}": against(each[name], each["cache"]) for name in ("nibabel", "monai")}
 
 
-def patches_per_second(parser: ConfigParser, workers: int) -> float:
-    """Return how many augmented patches the bundle's own loader yields per second, its start-up left out."""
-    parser.update({"num_workers": workers})
+def patches_per_second(parser: ConfigParser, workers: int, batches: int) -> float:
+    """Return how many augmented patches the bundle's own loader yields per second.
+
+    Workers start together and load two batches each ahead, so as many are not counted, and several of each are.
+    """
+    ahead, counted = 2 * max(workers, 1), max(batches, 4 * workers)
+    # so that workers are still at work when the last counted batch comes
+    parser.update({"num_workers": workers, "steps_per_epoch": 2 * ahead + counted})
     parser.parse(reset=True)
     loader = iter(parser.get_parsed_content("train::dataloader"))
-    for _ in range(2):
+    for _ in range(ahead):
         next(loader)
-    began, patches = perf_counter(), 0
-    for batch in loader:
-        patches += len(batch["image"])
+    began = perf_counter()
+    patches = sum(len(next(loader)["image"]) for _ in range(counted))
     return round(patches / (perf_counter() - began), 2)
 
 
