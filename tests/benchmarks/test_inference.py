@@ -11,9 +11,13 @@ from tools.project import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", [(0.8, 0.8, 2.0), (1.0, 1.0, 2.0)])
-def test_many_classes_need_their_logits_once_and_little_else(tmp_path, target):
-    size, classes, patch = (192, 192, 96), 31, 64
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [((192, 192, 96), (0.8, 0.8, 2.0)), ((192, 192, 96), (1.0, 1.0, 2.0)), ((320, 320, 24), (0.8, 0.8, 2.0))],
+    ids=["resampled", "as it is", "thinner than the patch"],
+)
+def test_many_classes_need_their_logits_once_and_little_else(tmp_path, size, target):
+    classes, patch = 31, 64
     knobs = {"size": size, "classes": classes, "patch_size": (patch,) * 3, "target": target, "half_above_gib": 0.01}
     arguments = [f"--{name}={value}" for name, value in {"output": tmp_path / "report.json", **knobs}.items()]
     # glibc keeps freed blocks below a threshold that grows by use; a fixed one gives every large tensor back at once,

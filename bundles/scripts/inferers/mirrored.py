@@ -67,17 +67,18 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
         def predict(batch: torch.Tensor) -> torch.Tensor:
             return self._average(batch, lambda views: network(views, *args, **kwargs))
 
+        before = [n // 2 for n in missing]
         logits = torch.empty(0)
         for sample, volume in enumerate(image):
             for places, prediction in self._predictions(volume, windows, predict):
                 if not logits.numel():
-                    logits = self._empty(len(image), prediction.shape[0], image)
+                    logits = self._empty((len(image), prediction.shape[0], *inputs.shape[2:]), image.device)
                 for window in places:
                     # weights that sum to one keep the sum within half precision's range
                     share = (weight / weights[window]).to(logits.device)
-                    logits[sample][(slice(None), *window)].addcmul_(prediction.to(logits.device), share)
-        for axis, (n, side) in enumerate(zip(missing, inputs.shape[2:], strict=True), start=2):
-            logits = logits.narrow(axis, n // 2, side)
+                    inside, seen = clipped(window, before, inputs.shape[2:])
+                    target = logits[sample][(slice(None), *inside)]
+                    target.addcmul_(prediction[(slice(None), *seen)].to(logits.device), share[seen])
         return MetaTensor(logits).copy_meta_from(inputs, copy_attr=False) if isinstance(inputs, MetaTensor) else logits
 
     def _windows(self, size: Sequence[int], roi: Sequence[int]) -> list[Window]:
@@ -127,11 +128,10 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
                 total.add_(other.flip([axis - 1 for axis in flip]), alpha=1 / len(self.flips))
         return mean
 
-    def _empty(self, samples: int, classes: int, image: torch.Tensor) -> torch.Tensor:
-        shape = (samples, classes, *image.shape[2:])
+    def _empty(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         large = torch.Size(shape).numel() * 4 > self.half_above_gib * 2**30
         dtype = torch.float16 if large else torch.float32
-        device = self.device or image.device
+        device = self.device or device
         try:
             return torch.zeros(shape, dtype=dtype, device=device)
         except torch.OutOfMemoryError:
@@ -139,3 +139,20 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
                 "logits of %s do not fit on %s: they are kept on the CPU", shape, device
             )
             return torch.zeros(shape, dtype=dtype)
+
+
+def clipped(window: Window, before: Sequence[int], size: Sequence[int]) -> tuple[Window, Window]:
+    """Return the part of a window that is inside of an unpadded volume.
+
+    Args:
+        window: of the padded volume.
+        before: voxels of padding before the volume, per axis.
+        size: voxels of the volume.
+
+    Returns:
+        Where the part lies in the volume, and where in the window.
+    """
+    ends = [(max(part.start - b, 0), min(part.stop - b, n)) for part, b, n in zip(window, before, size, strict=True)]
+    shifts = [b - part.start for part, b in zip(window, before, strict=True)]
+    inside = tuple(slice(first, last) for first, last in ends)
+    return inside, tuple(slice(e[0] + shift, e[1] + shift) for e, shift in zip(ends, shifts, strict=True))
