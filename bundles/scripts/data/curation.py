@@ -33,8 +33,8 @@ def curate(
 
     Args:
         scans: dicts with `case` and `image`, as `find_scans` returns them.
-        account: CSV file to write: case, path, stamp (size in bytes and modification time in ns), rule, verdict
-            (kept or dropped), reason.
+        account: CSV file to write: case, path, stamp (see `scripts.data.reading.stamp`), rule, verdict (kept or
+            dropped), reason.
         min_fov_mm: smallest field of view in mm that every axis must have.
         max_spacing_mm: largest voxel spacing in mm that any axis may have.
         min_file_kb: smallest size in kB (1000 bytes) of a scan's files together.
