@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, NormalizeIntensityd
 
-from scripts.data import CachedDataset
+from scripts.data import CachedDataset, code
 from scripts.errors import InputError
 from scripts.transforms import Resampled
 
@@ -69,6 +70,18 @@ def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):
         dataset({**scan, "stamp": "2"}, tmp_path)._cache_file(0),
     }
     assert len(files) == 3
+
+
+@pytest.mark.parametrize("changed", ["transforms/resample.py", "data/scan_reader.py"])
+def test_other_code_is_another_entry(scan, tmp_path, monkeypatch, changed):
+    before = dataset(scan, tmp_path)._cache_file(0)
+    for folder in ("data", "transforms"):
+        shutil.copytree(code.FOLDER.parent / folder, tmp_path / "scripts" / folder)
+    monkeypatch.setattr(code, "FOLDER", tmp_path / "scripts" / "data")
+    assert dataset(scan, tmp_path)._cache_file(0) == before
+    with open(tmp_path / "scripts" / changed, "a") as file:
+        file.write("# mended\n")
+    assert dataset(scan, tmp_path)._cache_file(0) != before
 
 
 def test_a_file_replaced_under_its_name_is_another_entry(scan, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.data import curation, verdicts
+from scripts.data import code, curation, verdicts
 from scripts.data.curation import curate
 from scripts.data.reading import read_scan, stamp
 from scripts.data.scans import find_scans
@@ -166,6 +166,13 @@ def test_other_thresholds_judge_anew(tmp_path, scans, reads):
     assert len(_curate(tmp_path)) == 2
     assert len(_curate(tmp_path, min_fov_mm=56)) == 1
     assert len(reads) == 4
+
+
+def test_other_code_judges_anew(tmp_path, scans, reads, monkeypatch):
+    _curate(tmp_path)
+    monkeypatch.setattr(code, "READING", (*code.READING, "cases.py"))
+    _curate(tmp_path)
+    assert len(reads) == 2
 
 
 def test_vanished_scans_leave_the_account(tmp_path, scans):

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..processes import rank_and_size
 from ..transforms.foreground import FOREGROUND
+from .code import preprocessing_code
 from .reading import as_list, stamp
 from .store import DamagedEntryError, is_intact, open_entry, read_whole, save_entry
 
@@ -28,8 +29,8 @@ T = TypeVar("T")
 class CachedDataset(Dataset):
     """Cases whose deterministic transforms are computed once and kept on disk.
 
-    A file of the cache is named for the case's dictionary and the transforms' settings, so another spacing or another
-    file is another entry. Items are plain tensors, names and numbers; an image's affine is kept as `<key>_affine`.
+    A file of the cache is named for the case's dictionary, the transforms' settings and the code of both reading and
+    transforms, so another spacing, another file or another release is another entry. Items are plain tensors, names and numbers; an image's affine is kept as `<key>_affine`.
     Processes may share a folder: entries appear whole, and two that compute the same one write the same.
 
     Args:
@@ -52,7 +53,8 @@ class CachedDataset(Dataset):
         self.transform = transform
         # taken before any transform ran, since some keep traces of the file they saw last
         kept = [] if cache_dir is None else transform.flatten().transforms
-        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in kept])
+        code = "" if cache_dir is None else preprocessing_code()
+        self.settings = pickle.dumps([code, *((type(t).__name__, vars(t)) for t in kept)])
         self.item_transform = item_transform
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 

@@ -11,6 +11,7 @@ from typing import Any
 from monai.data.utils import affine_to_spacing
 
 from ..errors import InputError
+from .code import judging_code
 from .reading import as_list, read_scan, scan_files
 from .verdicts import judge_all
 
@@ -28,8 +29,8 @@ def curate(
     """Keep the scans fit for pretraining and write an account of every one kept or dropped, with the reason.
 
     Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, constant or has
-    NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files
-    and the thresholds stay the same.
+    NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files,
+    the thresholds and the code that reads and judges stay the same.
 
     Args:
         scans: dicts with `case` and `image`, as `find_scans` returns them.
@@ -52,7 +53,7 @@ def curate(
     def judge(scan: dict[str, Any]) -> str:
         return _reason(scan["image"], min_fov_mm, max_spacing_mm, min_file_kb, num_channels)
 
-    rows = judge_all(scans, judge, rule, account, words=("kept", "dropped"))
+    rows = judge_all(scans, judge, f"{rule}, code {judging_code('curation.py')}", account, words=("kept", "dropped"))
     kept = [{**scan, "stamp": row["stamp"]} for scan, row in zip(scans, rows, strict=True) if row["verdict"] == "kept"]
     dropped = Counter(row["reason"].split(":")[0] for row in rows if row["verdict"] == "dropped")
     counts = ", ".join(f"{count} {kind}" for kind, count in dropped.most_common()) or "none"
