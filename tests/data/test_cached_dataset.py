@@ -108,6 +108,12 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
     assert names == {str(dataset(scan, tmp_path)._cache_file(0))}
 
 
+def test_a_case_that_cannot_be_preprocessed_is_named(scan, tmp_path):
+    nib.save(nib.Nifti1Image(np.ones((0, 5, 6), np.int16), np.eye(4)), scan["image"])
+    with pytest.raises(InputError, match=r"case scan cannot be preprocessed \(RuntimeError: .*\): correct or replace"):
+        dataset(scan, tmp_path / "cache").prepare()
+
+
 def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):
     def interrupted(archive, *_):
         archive.fp.write(b"half")

@@ -16,7 +16,7 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, brief_message
 from ..processes import rank_and_size
 from ..transforms.foreground import FOREGROUND
 from .code import preprocessing_code
@@ -116,8 +116,16 @@ class CachedDataset(Dataset):
             save_entry(self._compute(index), self._cache_file(index))
 
     def _compute(self, index: int) -> dict[str, Any]:
+        case = self.data[index]
+        try:
+            item = self.transform(dict(case))
+        except Exception as error:  # whatever it is, only the case's name leads to its cause
+            name = case.get("case", case.get("image"))
+            raise InputError(
+                f"case {name} cannot be preprocessed ({brief_message(error)}): correct or replace its files, or leave it out"
+            ) from error
         plain: dict[str, Any] = {}
-        for key, value in self.transform(dict(self.data[index])).items():
+        for key, value in item.items():
             if isinstance(value, MetaTensor):
                 plain[f"{key}_affine"] = torch.as_tensor(np.asarray(value.affine))
                 plain[key] = value.as_tensor().contiguous()
