@@ -62,7 +62,7 @@ def _spoilt(data, value):
         (lambda data: {"data": _spoilt(data, np.nan)}, "not finite: 1 voxels are NaN or infinite"),
         (lambda data: {"data": _spoilt(data, -np.inf)}, "not finite: 1 voxels are NaN or infinite"),
         (lambda data: {"data": np.full_like(data, 7)}, "constant: every voxel is [7.0]"),
-        (lambda data: {"data": np.stack([data, data], -1)}, "not 3D: the array has the shape 18 x 10 x 10, 2 times"),
+        (lambda data: {"data": np.stack([data, data], -1)}, "number of channels: 2 instead of 1"),
         (lambda data: {"data": data[0]}, "not 3D: the array has the shape 10 x 10, 1 times"),
     ],
 )

@@ -28,8 +28,8 @@ def curate(
 ) -> list[dict[str, Any]]:
     """Keep the scans fit for pretraining and write an account of every one kept or dropped, with the reason.
 
-    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, constant or has
-    NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files,
+    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, of other
+    channels, constant or has NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files,
     the thresholds and the code that reads and judges stay the same.
 
     Args:
@@ -77,7 +77,9 @@ def _reason(
         scan = read_scan(image)
     except (InputError, OSError) as error:
         raise InputError(f"unreadable: {error}") from error
-    if scan.ndim != 4 or scan.shape[0] != num_channels:
+    if scan.ndim == 4 and scan.shape[0] != num_channels:
+        return f"number of channels: {scan.shape[0]} instead of {num_channels}"
+    if scan.ndim != 4:
         return f"not 3D: the array has the shape {' x '.join(map(str, scan.shape[1:]))}, {scan.shape[0]} times"
     spacing = affine_to_spacing(scan.affine).tolist()
     fov = [size * step for size, step in zip(scan.shape[1:], spacing, strict=True)]
