@@ -110,7 +110,7 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
 
 def test_a_case_that_cannot_be_preprocessed_is_named(scan, tmp_path):
     nib.save(nib.Nifti1Image(np.ones((0, 5, 6), np.int16), np.eye(4)), scan["image"])
-    with pytest.raises(InputError, match=r"case scan cannot be preprocessed \(RuntimeError: .*\): correct or replace"):
+    with pytest.raises(InputError, match=r"case scan cannot be preprocessed \(RuntimeError: .*\): correct its files"):
         dataset(scan, tmp_path / "cache").prepare()
 
 

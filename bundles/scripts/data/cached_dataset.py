@@ -29,8 +29,9 @@ T = TypeVar("T")
 class CachedDataset(Dataset):
     """Cases whose deterministic transforms are computed once and kept on disk.
 
-    A file of the cache is named for the case's dictionary, the transforms' settings and the code of both reading and
-    transforms, so another spacing, another file or another release is another entry. Items are plain tensors, names and numbers; an image's affine is kept as `<key>_affine`.
+    A file of the cache is named for the case's dictionary, the transforms' settings and the code that reads and
+    transforms, so another spacing, another file or another release is another entry. Items are plain tensors, names
+    and numbers; an image's affine is kept as `<key>_affine`.
     Processes may share a folder: entries appear whole, and two that compute the same one write the same.
 
     Args:
@@ -122,7 +123,7 @@ class CachedDataset(Dataset):
         except Exception as error:  # whatever it is, only the case's name leads to its cause
             name = case.get("case", case.get("image"))
             raise InputError(
-                f"case {name} cannot be preprocessed ({brief_message(error)}): correct or replace its files, or leave it out"
+                f"case {name} cannot be preprocessed ({brief_message(error)}): correct its files or leave it out"
             ) from error
         plain: dict[str, Any] = {}
         for key, value in item.items():

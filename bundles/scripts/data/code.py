@@ -1,4 +1,4 @@
-"""Which code came to what is kept on disk, so that another release's verdicts and voxels are not taken for this one's."""
+"""Which code came to what is kept on disk, so that verdicts and voxels of another release do not count."""
 
 from __future__ import annotations
 

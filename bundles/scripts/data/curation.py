@@ -28,9 +28,9 @@ def curate(
 ) -> list[dict[str, Any]]:
     """Keep the scans fit for pretraining and write an account of every one kept or dropped, with the reason.
 
-    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, of other
-    channels, constant or has NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files,
-    the thresholds and the code that reads and judges stay the same.
+    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, of other channels,
+    constant or has NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while
+    a scan's files, the thresholds and the code that reads and judges stay the same.
 
     Args:
         scans: dicts with `case` and `image`, as `find_scans` returns them.
