@@ -201,7 +201,7 @@ def test_pretraining_drops_unfit_scans_with_an_account(run, refused, scans, tmp_
     assert finished.returncode == 0 and "4 of 7 scans kept" in finished.output
     account = {row["case"]: row for row in csv.DictReader((tmp_path / "out/curation.csv").open())}
     reasons = {case: row["reason"].split(":")[0] for case, row in account.items() if row["verdict"] == "dropped"}
-    assert reasons == {"nan": "not finite", "cut": "unreadable", "time": "not 3D"}
+    assert reasons == {"nan": "not finite", "cut": "unreadable", "time": "number of channels"}
     for path in scans.glob("s?.nii.gz"):
         path.unlink()
     shutil.rmtree(tmp_path / "models")

@@ -16,6 +16,16 @@ def read(bundle, *names):
     return network, {key: parser[key] for key in ("channels", "spacing", "patch_size", "normalization", "intensity")}
 
 
+@pytest.mark.parametrize("bundle", ["nnformer_mae_pretrain", "spark3d_pretrain", "vit_mae_pretrain"])
+@pytest.mark.parametrize(("config", "scans"), [("train", "scans"), ("inference", "dataset#data#scans")])
+def test_channel_files_side_by_side_are_one_case(tmp_path, bundle, config, scans):
+    for name in ("a_0000", "a_0001", "b_0000", "b_0001"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles" / bundle / "configs" / f"{config}.json"))
+    parser.update({"dataset_dir": str(tmp_path), "output_dir": str(tmp_path / "out"), "channels": ["T1", "T2"]})
+    assert [(scan["case"], len(scan["image"])) for scan in parser.get_parsed_content(scans)] == [("a", 2), ("b", 2)]
+
+
 @pytest.mark.parametrize(
     ("preset", "name"),
     [

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, NormalizeIntensityd
 
-from scripts.data import CachedDataset
+from scripts.data import CachedDataset, code
 from scripts.errors import InputError
 from scripts.transforms import Resampled
 
@@ -71,6 +72,18 @@ def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):
     assert len(files) == 3
 
 
+@pytest.mark.parametrize("changed", ["transforms/resample.py", "data/scan_reader.py"])
+def test_other_code_is_another_entry(scan, tmp_path, monkeypatch, changed):
+    before = dataset(scan, tmp_path)._cache_file(0)
+    for folder in ("data", "transforms"):
+        shutil.copytree(code.FOLDER.parent / folder, tmp_path / "scripts" / folder)
+    monkeypatch.setattr(code, "FOLDER", tmp_path / "scripts" / "data")
+    assert dataset(scan, tmp_path)._cache_file(0) == before
+    with open(tmp_path / "scripts" / changed, "a") as file:
+        file.write("# mended\n")
+    assert dataset(scan, tmp_path)._cache_file(0) != before
+
+
 def test_a_file_replaced_under_its_name_is_another_entry(scan, tmp_path):
     del scan["stamp"]
     before = dataset(scan, tmp_path)._cache_file(0)
@@ -93,6 +106,12 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
         for seed in ("1", "2")
     }
     assert names == {str(dataset(scan, tmp_path)._cache_file(0))}
+
+
+def test_a_case_that_cannot_be_preprocessed_is_named(scan, tmp_path):
+    nib.save(nib.Nifti1Image(np.ones((0, 5, 6), np.int16), np.eye(4)), scan["image"])
+    with pytest.raises(InputError, match=r"case scan cannot be preprocessed \(RuntimeError: .*\): correct its files"):
+        dataset(scan, tmp_path / "cache").prepare()
 
 
 def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):

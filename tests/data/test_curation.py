@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.data import curation, verdicts
+from scripts.data import code, curation, verdicts
 from scripts.data.curation import curate
 from scripts.data.reading import read_scan, stamp
 from scripts.data.scans import find_scans
@@ -62,7 +62,7 @@ def _spoilt(data, value):
         (lambda data: {"data": _spoilt(data, np.nan)}, "not finite: 1 voxels are NaN or infinite"),
         (lambda data: {"data": _spoilt(data, -np.inf)}, "not finite: 1 voxels are NaN or infinite"),
         (lambda data: {"data": np.full_like(data, 7)}, "constant: every voxel is [7.0]"),
-        (lambda data: {"data": np.stack([data, data], -1)}, "not 3D: the array has the shape 18 x 10 x 10, 2 times"),
+        (lambda data: {"data": np.stack([data, data], -1)}, "number of channels: 2 instead of 1"),
         (lambda data: {"data": data[0]}, "not 3D: the array has the shape 10 x 10, 1 times"),
     ],
 )
@@ -166,6 +166,13 @@ def test_other_thresholds_judge_anew(tmp_path, scans, reads):
     assert len(_curate(tmp_path)) == 2
     assert len(_curate(tmp_path, min_fov_mm=56)) == 1
     assert len(reads) == 4
+
+
+def test_other_code_judges_anew(tmp_path, scans, reads, monkeypatch):
+    _curate(tmp_path)
+    monkeypatch.setattr(code, "READING", (*code.READING, "cases.py"))
+    _curate(tmp_path)
+    assert len(reads) == 2
 
 
 def test_vanished_scans_leave_the_account(tmp_path, scans):

@@ -102,6 +102,31 @@ def test_files_of_a_scan(tmp_path, volume, write_dicom):
     assert scan_files(str(tmp_path / "d.mhd")) == [str(tmp_path / "d.mhd")]
     (tmp_path / "c.nhdr").write_text("NRRD0004\ndata file: LIST\nc1.raw\nc2.raw\n")
     assert [Path(file).name for file in scan_files(str(tmp_path / "c.nhdr"))] == ["c.nhdr", "c1.raw", "c2.raw"]
+    (tmp_path / "c.nhdr").rename(tmp_path / "C.NHDR")
+    assert len(scan_files(str(tmp_path / "C.NHDR"))) == 3
+
+
+@pytest.fixture(params=["scan.mhd", "scan.nhdr"])
+def numbered_slices(tmp_path, volume, request):
+    """A scan whose header tells the slices' files by a pattern."""
+    for number, pixels in enumerate(volume(6, 5, 4)):
+        (tmp_path / f"s{number:03d}.raw").write_bytes(pixels.astype("<i2").tobytes())
+    if request.param == "scan.mhd":
+        lines = ["NDims = 3", "DimSize = 4 5 6", "ElementType = MET_SHORT", "ElementDataFile = s%03d.raw 0 5 1"]
+    else:
+        lines = ["NRRD0004", "type: short", "dimension: 3", "sizes: 4 5 6", "endian: little", "encoding: raw"]
+        lines += ["data file: s%03d.raw 0 5 1"]
+    (tmp_path / request.param).write_text("\n".join([*lines, ""]))
+    return tmp_path / request.param
+
+
+def test_slices_numbered_by_a_pattern_are_files_of_the_scan(numbered_slices, volume):
+    assert np.array_equal(read_scan(str(numbered_slices)).numpy()[0], volume(6, 5, 4).transpose(2, 1, 0))
+    names = [f"s{number:03d}.raw" for number in range(6)]
+    assert [Path(file).name for file in scan_files(str(numbered_slices))] == [numbered_slices.name, *names]
+    before = stamp([str(numbered_slices)])
+    (numbered_slices.parent / "s003.raw").write_bytes(bytes(40))
+    assert stamp([str(numbered_slices)]) not in (before, "missing")
 
 
 def test_stamp_changes_with_any_file(tmp_path, write_nifti, write_dicom):
@@ -117,12 +142,29 @@ def test_stamp_changes_with_any_file(tmp_path, write_nifti, write_dicom):
     assert stamp([str(tmp_path / "none.nii")]) == "missing"
 
 
-@pytest.mark.parametrize("kind", ["nifti", "dicom", "nrrd"])
+def test_stamp_changes_when_files_change_places(tmp_path, volume, write_nifti):
+    """Swapped channels have the size and the times that they had before."""
+    files = [Path(write_nifti(tmp_path / f"a_000{number}.nii", volume(seed=number))) for number in (0, 1)]
+    for time, file in enumerate(files):
+        os.utime(file, ns=(time, time))
+    before = stamp([str(file) for file in files])
+    files[0].rename(tmp_path / "b")
+    files[1].rename(files[0])
+    (tmp_path / "b").rename(files[1])
+    assert stamp([str(file) for file in files]) != before
+    assert before.split("-")[0] == str(sum(file.stat().st_size for file in files))
+
+
+@pytest.mark.parametrize("kind", ["nifti", "capitals", "dicom", "nrrd"])
 def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, kind):
     """The configs' readers, in their order, give the tensor and affine of `read_scan`."""
     if kind == "dicom":
         write_dicom(tmp_path / "scan")
         path = str(tmp_path / "scan")
+    elif kind == "capitals":
+        sheared = AFFINE.copy()
+        sheared[1, 1] = 0.01  # which ITK refuses
+        path = str(Path(write_nifti(tmp_path / "scan.nii.gz", affine=sheared)).rename(tmp_path / "SCAN.NII.GZ"))
     else:
         path = write_nifti(tmp_path / "scan.nii.gz", affine=AFFINE)
         if kind == "nrrd":

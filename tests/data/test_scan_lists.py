@@ -85,6 +85,14 @@ def test_of_a_dataset_both_parts_are_taken(dataset, write_nifti, caplog):
     assert [scan["case"] for scan in pretraining_scans(dataset)] == ["a", "b", "d"]
 
 
+def test_channel_files_side_by_side_are_one_scan(tmp_path, write_nifti):
+    for name in ("a_0000", "a_0001", "b_0000", "b_0001"):
+        write_nifti(tmp_path / f"{name}.nii.gz")
+    scans = pretraining_scans(tmp_path, num_channels=2)
+    assert [(scan["case"], len(scan["image"])) for scan in scans] == [("a", 2), ("b", 2)]
+    assert len(pretraining_scans(tmp_path)) == 4
+
+
 def test_channels_of_a_dataset_stay_together(tmp_path, write_nifti):
     for part, case in (("imagesTr", "a"), ("labelsTr", "a"), ("imagesTs", "b")):
         for channel in ("",) if part == "labelsTr" else ("_0000", "_0001"):

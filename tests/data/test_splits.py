@@ -180,6 +180,18 @@ def test_hold_out_keeps_patients_together():
     assert not _patients(parts["val"]) & _patients(parts["train"])
 
 
+def test_channels_taken_for_patients_are_warned_of(caplog):
+    scans = [{"case": f"{case}_{channel:04d}"} for case in "abcd" for channel in range(2)]
+    hold_out(scans)
+    assert "a_0000 and a_0001 count as two patients" in caplog.text and len(caplog.messages) == 1
+    pattern = caplog.text.split("'")[1]
+    caplog.clear()
+    parts = hold_out([*scans, {"case": "e"}], patient_pattern=pattern)
+    assert {item["case"][0] for item in parts["train"]} & {item["case"][0] for item in parts["val"]} == set()
+    hold_out([{"case": f"p_{number:03d}"} for number in range(9)])
+    assert not caplog.messages
+
+
 def test_hold_out_of_one_patient():
     with pytest.raises(InputError, match="1 patient is too few"):
         hold_out(CASES[:1])

@@ -16,7 +16,7 @@ from .case import Case, Found, Prepared
 from .checking import check
 from .matching import visible_files
 from .raw_layout import is_written, remove_case, remove_descriptions, write_case, write_descriptions
-from .record import code_digest, digest, file_stamps, is_unchanged, read_former, versions, write_record
+from .record import digest, file_stamps, is_unchanged, preparing_code, read_former, versions, write_record
 
 SECONDS_BETWEEN_WRITES = 10.0
 
@@ -38,7 +38,7 @@ def prepare(dataset: str, source: Path, target: Path, root: Path = ROOT, **optio
     found = _find(module, source, target, options)
     former = read_former(target, dataset)
     channels, labels = card["channel_names"], card["labels"]
-    rule = {"options": options, "channels": channels, "labels": labels, "code": code_digest(module)}
+    rule = {"options": options, "channels": channels, "labels": labels, "code": preparing_code(module)}
     known = former["cases"] if all(former.get(key) == value for key, value in rule.items()) else {}
     stamps = {case.name: file_stamps(case, source) for case in found.cases}
     kept = [name for name, stamp in stamps.items() if is_unchanged(known.get(name), stamp)]

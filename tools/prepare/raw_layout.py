@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,8 @@ def write_case(name: str, prepared: Prepared, target: Path) -> None:
 
 def remove_case(name: str, target: Path) -> None:
     """Remove the files of a case: its source changed or is no longer there."""
-    for path in [*(target / "imagesTr").glob(f"{name}_[0-9][0-9][0-9][0-9]{ENDING}"), *_paths(name, 0, target)]:
+    images = (target / "imagesTr").glob(f"{glob.escape(name)}_[0-9][0-9][0-9][0-9]{ENDING}")
+    for path in [*images, *_paths(name, 0, target)]:
         path.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scripts.data.code import code_digest
 from scripts.errors import InputError
 from scripts.files import save_csv, save_json
 
@@ -39,10 +40,9 @@ def read_former(target: Path, dataset: str) -> dict[str, Any]:
     return {"cases": {}}
 
 
-def code_digest(module: ModuleType) -> str:
+def preparing_code(module: ModuleType) -> str:
     """Return a digest of the code that prepares a dataset: its own module's and all that datasets share."""
-    paths = [*sorted(Path(__file__).parent.glob("*.py")), Path(str(module.__file__))]
-    return sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+    return code_digest([*sorted(Path(__file__).parent.glob("*.py")), Path(str(module.__file__))])
 
 
 def versions() -> dict[str, str]:

@@ -16,9 +16,10 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, brief_message
 from ..processes import rank_and_size
 from ..transforms.foreground import FOREGROUND
+from .code import preprocessing_code
 from .reading import as_list, stamp
 from .store import DamagedEntryError, is_intact, open_entry, read_whole, save_entry
 
@@ -28,8 +29,9 @@ T = TypeVar("T")
 class CachedDataset(Dataset):
     """Cases whose deterministic transforms are computed once and kept on disk.
 
-    A file of the cache is named for the case's dictionary and the transforms' settings, so another spacing or another
-    file is another entry. Items are plain tensors, names and numbers; an image's affine is kept as `<key>_affine`.
+    A file of the cache is named for the case's dictionary, the transforms' settings and the code that reads and
+    transforms, so another spacing, another file or another release is another entry. Items are plain tensors, names
+    and numbers; an image's affine is kept as `<key>_affine`.
     Processes may share a folder: entries appear whole, and two that compute the same one write the same.
 
     Args:
@@ -52,7 +54,8 @@ class CachedDataset(Dataset):
         self.transform = transform
         # taken before any transform ran, since some keep traces of the file they saw last
         kept = [] if cache_dir is None else transform.flatten().transforms
-        self.settings = pickle.dumps([(type(t).__name__, vars(t)) for t in kept])
+        code = "" if cache_dir is None else preprocessing_code()
+        self.settings = pickle.dumps([code, *((type(t).__name__, vars(t)) for t in kept)])
         self.item_transform = item_transform
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
@@ -114,8 +117,16 @@ class CachedDataset(Dataset):
             save_entry(self._compute(index), self._cache_file(index))
 
     def _compute(self, index: int) -> dict[str, Any]:
+        case = self.data[index]
+        try:
+            item = self.transform(dict(case))
+        except Exception as error:  # whatever it is, only the case's name leads to its cause
+            name = case.get("case", case.get("image"))
+            raise InputError(
+                f"case {name} cannot be preprocessed ({brief_message(error)}): correct its files or leave it out"
+            ) from error
         plain: dict[str, Any] = {}
-        for key, value in self.transform(dict(self.data[index])).items():
+        for key, value in item.items():
             if isinstance(value, MetaTensor):
                 plain[f"{key}_affine"] = torch.as_tensor(np.asarray(value.affine))
                 plain[key] = value.as_tensor().contiguous()

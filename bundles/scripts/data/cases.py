@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import absolute
 from .case_checks import grid_problems, label_problems
+from .code import judging_code
 from .dataset_json import IGNORED, listed_cases, names_ignored, read_dataset_json, stated_channels, stated_labels
 from .reading import as_list, read_scan
 from .scan_checks import constant_problems, form_problems, value_problems
@@ -58,7 +59,8 @@ def labelled_cases(
     def judge(case: dict[str, Any]) -> str:
         return "; ".join(_problems(case, allowed, len(channels)))
 
-    rule = f"{len(channels)} channels, label values {sorted(allowed.values())}"
+    code = judging_code("cases.py", "case_checks.py", "scan_checks.py")
+    rule = f"{len(channels)} channels, label values {sorted(allowed.values())}, code {code}"
     rows = judge_all(cases, judge, rule, account, words=("valid", "invalid"))
     reasons = [row["reason"] for row in rows if row["reason"]]
     if len(reasons) == 1:

@@ -11,6 +11,7 @@ from typing import Any
 from monai.data.utils import affine_to_spacing
 
 from ..errors import InputError
+from .code import judging_code
 from .reading import as_list, read_scan, scan_files
 from .verdicts import judge_all
 
@@ -27,14 +28,14 @@ def curate(
 ) -> list[dict[str, Any]]:
     """Keep the scans fit for pretraining and write an account of every one kept or dropped, with the reason.
 
-    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, constant or has
-    NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while a scan's files
-    and the thresholds stay the same.
+    Dropped are small files, a small field of view, thick slices, and what is unreadable, not 3D, of other channels,
+    constant or has NaN or infinite voxels. An interrupted curation goes on where it stopped, and verdicts stand while
+    a scan's files, the thresholds and the code that reads and judges stay the same.
 
     Args:
         scans: dicts with `case` and `image`, as `find_scans` returns them.
-        account: CSV file to write: case, path, stamp (size in bytes and modification time in ns), rule, verdict
-            (kept or dropped), reason.
+        account: CSV file to write: case, path, stamp (see `scripts.data.reading.stamp`), rule, verdict (kept or
+            dropped), reason.
         min_fov_mm: smallest field of view in mm that every axis must have.
         max_spacing_mm: largest voxel spacing in mm that any axis may have.
         min_file_kb: smallest size in kB (1000 bytes) of a scan's files together.
@@ -52,7 +53,7 @@ def curate(
     def judge(scan: dict[str, Any]) -> str:
         return _reason(scan["image"], min_fov_mm, max_spacing_mm, min_file_kb, num_channels)
 
-    rows = judge_all(scans, judge, rule, account, words=("kept", "dropped"))
+    rows = judge_all(scans, judge, f"{rule}, code {judging_code('curation.py')}", account, words=("kept", "dropped"))
     kept = [{**scan, "stamp": row["stamp"]} for scan, row in zip(scans, rows, strict=True) if row["verdict"] == "kept"]
     dropped = Counter(row["reason"].split(":")[0] for row in rows if row["verdict"] == "dropped")
     counts = ", ".join(f"{count} {kind}" for kind, count in dropped.most_common()) or "none"
@@ -76,7 +77,9 @@ def _reason(
         scan = read_scan(image)
     except (InputError, OSError) as error:
         raise InputError(f"unreadable: {error}") from error
-    if scan.ndim != 4 or scan.shape[0] != num_channels:
+    if scan.ndim == 4 and scan.shape[0] != num_channels:
+        return f"number of channels: {scan.shape[0]} instead of {num_channels}"
+    if scan.ndim != 4:
         return f"not 3D: the array has the shape {' x '.join(map(str, scan.shape[1:]))}, {scan.shape[0]} times"
     spacing = affine_to_spacing(scan.affine).tolist()
     fov = [size * step for size, step in zip(scan.shape[1:], spacing, strict=True)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from functools import cache
+from hashlib import sha256
 
 from monai.data import MetaTensor, NibabelReader
 from monai.transforms import LoadImage
@@ -28,7 +30,7 @@ def read_scan(image: str | list[str]) -> MetaTensor:
         InputError: what cannot be read: missing, truncated, not an image, or DICOM that is no one regular volume.
     """
     paths = as_list(image)
-    nifti = all(path.endswith((".nii", ".nii.gz")) for path in paths)
+    nifti = all(path.lower().endswith((".nii", ".nii.gz")) for path in paths)
     try:
         return _loader()(paths, reader=NibabelReader() if nifti else ScanReader())
     except InputError:
@@ -51,18 +53,20 @@ def scan_files(path: str) -> list[str]:
     """Return the files that make up one scan: a DICOM folder's, a header's and its data's, or the file itself."""
     if os.path.isdir(path):
         return dicom_files(path)
-    if path.endswith((".nhdr", ".mhd")):
+    if path.lower().endswith((".nhdr", ".mhd")):
         return [path, *_detached_data(path)]
     return [path]
 
 
 def stamp(paths: list[str]) -> str:
-    """Return total size in bytes and sum of modification times in ns of some scans, which change when a file does."""
+    """Return total size in bytes of some scans and a digest of their files' sizes and times of change, in order."""
     try:
         stats = [os.stat(file) for path in paths for file in scan_files(path)]
     except OSError:
         return "missing"
-    return f"{sum(stat.st_size for stat in stats)}-{sum(stat.st_mtime_ns for stat in stats)}"
+    facts = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+    # the size stays in front and readable: marks of cases in checkpoints follow from it
+    return f"{sum(size for size, _ in facts)}-{sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 
 @cache
@@ -79,9 +83,16 @@ def _detached_data(header: str) -> list[str]:
         if found := re.match(r"(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", line, re.IGNORECASE):
             if found[1].upper() == "LOCAL":  # in the header's own file
                 return []
+            if pattern := re.match(r".*%\d*d\S*", found[1]):
+                return _numbered_files(os.path.join(os.path.dirname(header), pattern[0]))
             names = lines[number + 1 :] if found[1].startswith("LIST") else [found[1]]
             return [os.path.join(os.path.dirname(header), name) for name in names if name]
     return []
+
+
+def _numbered_files(pattern: str) -> list[str]:
+    """Return the slices of a pattern such as `s%03d.raw`, rather one too many than to repeat each format's counting."""
+    return sorted(glob.glob(re.sub(r"%\d*d", "*", glob.escape(pattern))))
 
 
 def _brief(error: Exception) -> str:

@@ -16,7 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def pretraining_scans(
-    source: str | Path | list, label_crops: bool = False, results: str | Path | None = None
+    source: str | Path | list,
+    label_crops: bool = False,
+    results: str | Path | None = None,
+    num_channels: int = 1,
 ) -> list[dict[str, Any]]:
     """List the scans behind what the user gave.
 
@@ -25,9 +28,11 @@ def pretraining_scans(
             with `label_crops` a labelled dataset or a data list, see `paired_images`.
         label_crops: name each scan's label too, for crops drawn as `LabelGuidedVoxelsd` says.
         results: folder where results go, such as reconstructions, which is not searched for scans.
+        num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
 
     Returns:
-        One `{"case": name, "image": path}` per scan, with `label_crops` also `label`.
+        One `{"case": name, "image": path}` per scan, with `label_crops` also `label`; `image` is a list for a case of
+        several channel files.
 
     Raises:
         InputError: nothing there, or a scan without a label where one is needed.
@@ -35,7 +40,8 @@ def pretraining_scans(
     check_flags(label_crops=label_crops)
     if not label_crops:
         items = source if isinstance(source, (list, tuple)) else [source]
-        return find_scans([entry for item in items for entry in _entries(item)], mixed_dicom=True, results=results)
+        entries = [entry for item in items for entry in _entries(item)]
+        return find_scans(entries, mixed_dicom=True, num_channels=num_channels, results=results)
     if isinstance(source, (list, tuple)):
         raise InputError(f"label_crops needs one labelled dataset, or one data list with labels, not {source}")
     cases = paired_images(source)

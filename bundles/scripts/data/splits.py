@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from .scans import without_channel
 from .split_lists import listed_parts
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def hold_out(
         InputError: there is a single patient.
     """
     patient = _patients(scans, patient_pattern)
+    if patient_pattern is None:
+        _warn_of_channels(set(patient))
     ordered = shuffled(set(patient.values()), f"patients {seed}")
     if len(ordered) < 2:
         raise InputError(f"{len(ordered)} patient is too few: give scans of two at least, to train and to validate")
@@ -189,6 +192,20 @@ def _patients(cases: list[dict[str, Any]], pattern: str | None) -> dict[str, str
             raise InputError(f"patient_pattern {pattern!r} does not match the case {name}: correct it")
         patients[name] = found[1]
     return patients
+
+
+def _warn_of_channels(names: set[str]) -> None:
+    """Warn of scans named as the channels of one case, which may also be how patients are numbered."""
+    for name in sorted(names):
+        case = without_channel(name)
+        if {f"{case}_0000", f"{case}_0001"} <= names:
+            logger.warning(
+                "%s_0000 and %s_0001 count as two patients: if they are channels of one, give all --channels, or hold "
+                r"them out together by --patient_pattern '(.+?)(_\d{4})?$'",
+                case,
+                case,
+            )
+            return
 
 
 def shuffled(names: set[str], salt: str) -> list[str]:

@@ -37,7 +37,7 @@ def judge_all(
         items: dicts with `case`, `image` and perhaps `label`.
         judge: returns what is wrong with an item in one line, or "" if nothing is; raises an `InputError` that says why
             it cannot be read.
-        rule: the thresholds by which `judge` decides; a verdict by another rule counts for nothing.
+        rule: the thresholds and the code by which `judge` decides; a verdict by another rule counts for nothing.
         account: CSV file with the columns `COLUMNS`, or None to keep no account.
         words: how the account calls an item without and with a reason.
 

@@ -15,5 +15,9 @@ def is_nonzero(image: torch.Tensor) -> torch.Tensor:
 
 
 def is_body(image: torch.Tensor) -> torch.Tensor:
-    """Select what is denser than -500 HU in a CT, so that the air around the body (-1000 HU) is cropped away."""
-    return image > -500
+    """Select what is denser than -500 HU in a CT, so that the air around the body (-1000 HU) is cropped away.
+
+    Of an image without anything so dense everything is selected, as above.
+    """
+    body = image > -500
+    return body if body.any() else ~body

@@ -16,7 +16,7 @@ from tools.prepare import __main__ as command
 from tools.prepare import prepare as module
 from tools.prepare.cards import bundle_of, dataset_names
 from tools.prepare.prepare import prepare
-from tools.prepare.raw_layout import divide
+from tools.prepare.raw_layout import divide, remove_case
 from tools.project import ROOT
 
 
@@ -121,6 +121,16 @@ def test_refuses_a_spoiled_case_by_name_and_takes_the_others(source, target, spo
     assert "hippocampus_005: " + row["notes"] in capsys.readouterr().out
     assert json.loads((target / "dataset.json").read_text())["numTraining"] == 7
     assert not list(target.rglob("*hippocampus_005*"))
+
+
+def test_only_the_case_itself_is_removed(target):
+    """Also where its name, read as a pattern, means another."""
+    for folder in ("imagesTr", "labelsTr"):
+        (target / folder).mkdir(parents=True)
+        for name in ("scan[1]", "scan1"):
+            (target / folder / f"{name}{'_0000' if folder == 'imagesTr' else ''}.nii.gz").touch()
+    remove_case("scan[1]", target)
+    assert [path.name for path in sorted(target.rglob("*.gz"))] == ["scan1_0000.nii.gz", "scan1.nii.gz"]
 
 
 def test_refuses_what_cannot_be_meant(source, target, tmp_path):
