@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch import nn
@@ -20,6 +21,7 @@ from torch.optim import Optimizer
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError, check_flags
 from ..files import claimed, first_free, release, save_tensors, write_atomically
+from ..processes import rank_and_size
 
 # MONAI Label serves the file with the shortest name, which has to be the best model
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
@@ -30,7 +32,8 @@ class TrainingCheckpoint:
 
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
-    belong to the same one. A second training into the folder at the same time is refused.
+    belong to the same one. A second training into the folder at the same time is refused; so are processes that do not
+    all go on after the same epoch with the same cases.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -100,12 +103,33 @@ class TrainingCheckpoint:
 
     def _begin(self, engine: Engine) -> None:
         path = self.folder / LAST
-        if self.resume and path.is_file():
+        found = self.resume and path.is_file()
+        if found:
             self._load(engine, path)
-        elif engine.state.rank == 0:
+        self._check_processes(engine)
+        if not found and engine.state.rank == 0:
             if self.resume:
                 self.log.info("nothing to resume in %s: training from the start", self.folder)
             self._set_aside()
+
+    def _check_processes(self, engine: Engine) -> None:
+        """Refuse to train on where processes have other weights or cases, which no later step would tell."""
+        _, processes = rank_and_size()
+        if processes == 1:
+            return
+        told: list[tuple[int, Any]] = [(0, None)] * processes
+        dist.all_gather_object(told, (engine.state.epoch, self.settings.get("cases")))
+        epochs, cases = (list(dict.fromkeys(values)) for values in zip(*told, strict=True))
+        if len(epochs) > 1:
+            raise InputError(
+                f"processes go on after epochs {' and '.join(map(str, epochs))}, since not all see the same {LAST} in "
+                f"{self.folder}: give --ckpt_dir a folder that all nodes see"
+            )
+        if len(cases) > 1:
+            raise InputError(
+                f"processes have different cases to train + validate: {' and '.join(map(str, cases))}: give "
+                "--dataset_dir a folder in which all nodes can read the same files"
+            )
 
     def save(self, engine: Engine) -> None:
         """Write the best model if this epoch's validation found one, and the state."""
