@@ -24,10 +24,11 @@ dist.init_process_group("gloo")
 rank = dist.get_rank()
 
 
-def epochs(folder, cases="5 + 2", **options):
+def epochs(folder, cases="5 + 2", batch_size=3, **options):
     dist.barrier()  # the first process writes the last state after the other one has ended
+    settings = {"cases": cases, "batch_size": batch_size}
     try:
-        return Run(f"{sys.argv[1]}/{folder}", settings={"cases": cases}, **options)(rank).epochs
+        return Run(f"{sys.argv[1]}/{folder}", settings=settings, **options)(rank).epochs
     except InputError as error:
         return str(error)
 
@@ -37,6 +38,8 @@ found = {
     "resumed": epochs("shared", max_epochs=3, resume=True),
     "own_folders": epochs("shared" if rank == 0 else "other", max_epochs=4, resume=True),
     "other_cases": epochs("cases", cases=f"{5 - rank} + 2"),
+    "of_one_process": epochs("one", max_epochs=2, resume=True),
+    "twice_the_batch": epochs("one", max_epochs=3, batch_size=6, resume=True),
 }
 with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
     json.dump(found, file)
@@ -188,7 +191,9 @@ def test_two_trainings_do_not_write_to_one_folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_do_not_see_the_same_are_refused(tmp_path):
+def test_processes_resume_each_other_only_where_all_see_and_do_the_same(tmp_path):
+    alone = {"cases": "5 + 2", "batch_size": 6}
+    Run(tmp_path / "one", max_epochs=1, settings=alone)()
     (tmp_path / "process.py").write_text(PROCESS)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'bundles'}"}
@@ -197,7 +202,11 @@ def test_processes_that_do_not_see_the_same_are_refused(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in range(2):
         found = json.loads((tmp_path / f"rank{rank}.json").read_text())
-        assert found["first"] == [1, 2] and found["resumed"] == [3]
+        assert found["first"] == [1, 2] and found["resumed"] == [3] and found["of_one_process"] == [2]
         assert "go on after epochs 3 and 0" in found["own_folders"] and "that all nodes see" in found["own_folders"]
         assert "train + validate: 5 + 2 and 4 + 2: give --dataset_dir" in found["other_cases"]
+        assert "with batch_size of all processes together 6 (now 12): give" in found["twice_the_batch"]
     assert weight(tmp_path / "shared" / "training_state.pt") == 3  # what was refused has set nothing aside
+    assert Run(tmp_path / "shared", max_epochs=4, settings=alone, resume=True)().epochs == [4]
+    with pytest.raises(InputError, match=r"batch_size of all processes together 6 \(now 3\)"):
+        Run(tmp_path / "shared", max_epochs=5, settings=alone | {"batch_size": 3}, resume=True)()

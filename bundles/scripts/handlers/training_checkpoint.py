@@ -42,7 +42,8 @@ class TrainingCheckpoint:
         evaluator: the validation, whose best metric decides.
         plan: what a user of the weights would otherwise have to guess, kept beside them: plain values, such as the
             architecture, spacing (mm), normalisation and patch size (voxels).
-        settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
+        settings: what must be equal for a resumed run to be the same run, such as seed and batch size; `batch_size` is
+            a process's, and what must be equal is that of all together.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
@@ -76,7 +77,9 @@ class TrainingCheckpoint:
         self.optimizer = optimizer
         self.evaluator = evaluator
         self.plan = plan or {}
-        self.settings = settings or {}
+        self.settings = dict(settings or {})
+        if "batch_size" in self.settings:
+            self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
         self.interval = interval
         self.trained_on = list(trained_on)
@@ -187,7 +190,8 @@ class TrainingCheckpoint:
             )
         differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
         if differ:
-            was = ", ".join(f"{k} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
+            names = {"batch_size": "batch_size of all processes together"}
+            was = ", ".join(f"{names.get(k, k)} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
             raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=False")
         load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])
