@@ -20,10 +20,9 @@ def random_step(parser: ConfigParser, step: int, device: str) -> tuple[tuple[tor
         The network's arguments, and what the loss compares its output with.
     """
     batch_size, patch_size = parser["batch_size"], list(parser["patch_size"])
-    shape = (batch_size, len(parser["channels"]), *patch_size)
+    shape = (batch_size, len(parser.get("used_channels") or parser["channels"]), *patch_size)
     if "train::prepare_batch" not in parser:
-        labels = torch.randint(len(parser["labels"]), (batch_size, 1, *patch_size), device=device)
-        return (torch.randn(shape, device=device),), labels
+        return (torch.randn(shape, device=device),), random_labels(parser, device)
     draws = {"step": torch.full((batch_size,), step), "position": torch.arange(batch_size)}
     prepare = parser.get_parsed_content("train::prepare_batch")
     if device == "meta":
@@ -32,3 +31,18 @@ def random_step(parser: ConfigParser, step: int, device: str) -> tuple[tuple[tor
         return (image, *masks), (image, *masks)
     image, target, masks, _ = prepare({"image": torch.randn(shape, device=device), **draws}, device)
     return (image, *masks), target
+
+
+def random_labels(parser: ConfigParser, device: str) -> torch.Tensor:
+    """Return labels as a bundle's loss takes them: a value per voxel, or which regions or findings are there.
+
+    Args:
+        parser: a bundle's train config.
+        device: where they are.
+    """
+    batch_size, patch_size = parser["batch_size"], list(parser["patch_size"])
+    if "regions" in parser:
+        return torch.randint(2, (batch_size, len(parser["regions"]), *patch_size), device=device).float()
+    if len(patch_size) == 2:
+        return torch.randint(2, (batch_size, len(parser["labels"])), device=device).float()
+    return torch.randint(len(parser["labels"]), (batch_size, 1, *patch_size), device=device)

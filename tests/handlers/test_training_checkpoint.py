@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -6,8 +10,42 @@ from ignite.engine import Engine, Events
 
 from scripts.errors import InputError
 from scripts.handlers import TrainingCheckpoint
+from tools.project import ROOT
 
 FILES = ["model.pt", "model_final.pt", "training_state.pt"]
+PROCESS = """
+import json
+import sys
+import torch.distributed as dist
+from scripts.errors import InputError
+from tests.handlers.test_training_checkpoint import Run
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+
+
+def epochs(folder, cases="5 + 2", batch_size=3, **options):
+    dist.barrier()  # the first process writes the last state after the other one has ended
+    settings = {"cases": cases, "batch_size": batch_size}
+    try:
+        return Run(f"{sys.argv[1]}/{folder}", settings=settings, **options)(rank).epochs
+    except InputError as error:
+        return str(error)
+
+
+found = {
+    "first": epochs("shared", max_epochs=2),
+    "resumed": epochs("shared", max_epochs=3, resume=True),
+    "own_folders": epochs("shared" if rank == 0 else "other", max_epochs=4, resume=True),
+    "other_cases": epochs("cases", cases=f"{5 - rank} + 2"),
+    "of_one_process": epochs("one", max_epochs=2, resume=True),
+    "twice_the_batch": epochs("one", max_epochs=3, batch_size=6, resume=True),
+}
+with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
+    json.dump(found, file)
+dist.barrier()
+dist.destroy_process_group()
+"""
 
 
 class Run:
@@ -150,3 +188,25 @@ def test_two_trainings_do_not_write_to_one_folder(tmp_path):
     first()
     assert refused == [2] and second.epochs == []
     assert Run(tmp_path)().epochs == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_processes_resume_each_other_only_where_all_see_and_do_the_same(tmp_path):
+    alone = {"cases": "5 + 2", "batch_size": 6}
+    Run(tmp_path / "one", max_epochs=1, settings=alone)()
+    (tmp_path / "process.py").write_text(PROCESS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'bundles'}"}
+    command = [*launcher, str(tmp_path / "process.py"), str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        found = json.loads((tmp_path / f"rank{rank}.json").read_text())
+        assert found["first"] == [1, 2] and found["resumed"] == [3] and found["of_one_process"] == [2]
+        assert "go on after epochs 3 and 0" in found["own_folders"] and "that all nodes see" in found["own_folders"]
+        assert "train + validate: 5 + 2 and 4 + 2: give --dataset_dir" in found["other_cases"]
+        assert "with batch_size of all processes together 6 (now 12): give" in found["twice_the_batch"]
+    assert weight(tmp_path / "shared" / "training_state.pt") == 3  # what was refused has set nothing aside
+    assert Run(tmp_path / "shared", max_epochs=4, settings=alone, resume=True)().epochs == [4]
+    with pytest.raises(InputError, match=r"batch_size of all processes together 6 \(now 3\)"):
+        Run(tmp_path / "shared", max_epochs=5, settings=alone | {"batch_size": 3}, resume=True)()

@@ -16,7 +16,11 @@ def report(capsys, *arguments, **options):
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("bundle", ["spark3d_pretrain", "hippocampus_segmentation"])
+# a pretraining, labels, regions, findings
+@pytest.mark.parametrize(
+    "bundle",
+    ["spark3d_pretrain", "hippocampus_segmentation", "msd_braintumour_segmentation", "chestxray14_classification"],
+)
 def test_a_step_is_measured(capsys, bundle):
     found = report(capsys, bundle, preset="tiny", steps=3, batch_size=1)
     assert found["batch_size"] == 1 and found["steps"] == 3 and found["seconds_per_step"] > 0
@@ -28,6 +32,20 @@ def test_the_estimate_grows_with_the_batch_and_knows_the_published_size(capsys):
     assert one["parameters"] == two["parameters"] == 102_348_965 + 7_854_240
     assert two["activations_gib"] == pytest.approx(2 * one["activations_gib"], rel=0.05)
     assert one["weights_gradients_moments_gib"] == pytest.approx(one["parameters"] * 12 / 2**30, abs=0.01)
+
+
+@pytest.mark.parametrize("bundle", sorted(path.parts[-3] for path in ROOT.glob("bundles/*/configs/train.json")))
+def test_every_bundle_is_estimated(capsys, bundle):
+    assert report(capsys, bundle, preset="tiny", estimate=True)["parameters"] > 0
+
+
+def test_channels_left_out_are_not_drawn(capsys):
+    options = {"preset": "tiny", "flops": True, "batch_size": 1}
+    few, all_four = (
+        report(capsys, "msd_braintumour_segmentation", **options, used_channels=used)["flops_per_step"]
+        for used in ([0, 2], None)
+    )
+    assert few < all_four
 
 
 @pytest.mark.parametrize(

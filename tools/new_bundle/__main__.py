@@ -24,7 +24,7 @@ from .measurements import measure_all, measured_rows
 from .plan import Plan, make_plan
 from .pretrained import read_plan, segments
 from .validate import validate
-from .write import MEASURED, finish, part_of, place_of, write_bundle, write_dataset_json
+from .write import MEASURED, finish, part_of, place_of, write_bundle, write_dataset_json, write_split
 
 
 def main(
@@ -82,6 +82,8 @@ def main(
     listed = len(cases) < len(source.cases) or not source.has_dataset_json
     if listed:
         write_dataset_json(part, source, cases, names, stated)
+        if split := own_split(source.folder):
+            write_split(part, split, cases)
     validate(part, cases[0])
     finish(part, bundle, card)
     print(account(bundle, found, plan, names))
@@ -144,9 +146,15 @@ def own_split(folder: Path) -> Path | None:
 
 
 def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
-    """Return how to train, evaluate and infer, from the project folder."""
+    """Return how to train, evaluate and infer, from the project folder.
+
+    Args:
+        bundle: its folder.
+        folder: of the data, None where the bundle has a list of its own.
+        pretrained: model to start from.
+    """
     data: dict[str, object] = {"dataset_dir": folder} if folder else {}
-    if folder and (split := own_split(folder)):
+    if split := own_split(folder or bundle / "data"):
         data["split"] = split
     start: dict[str, object] = {"pretrained": pretrained} if pretrained else {}
     if pretrained and segments(pretrained):

@@ -107,11 +107,11 @@ def _lists(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
                 where = f"{path.name}, fold {number}," if isinstance(content, list) else path.name
                 yield (
                     where,
-                    {part: list(map(_named, names)) for part, names in parts.items() if isinstance(names, list)},
+                    {part: list(map(case_of, names)) for part, names in parts.items() if isinstance(names, list)},
                 )
 
 
-def _named(entry: Any) -> str:
+def case_of(entry: Any) -> str:
     """Return the case of a list's entry: a name, or the image of a dictionary as in a data list."""
     return _case(Path(str(entry["image"]))) if isinstance(entry, dict) and "image" in entry else str(entry)
 

@@ -9,8 +9,9 @@ from .fingerprint import Fingerprint
 
 Z_SCORE = "z-score over the non-zero crop, each channel"
 Z_SCORE_NONZERO = "z-score of the non-zero voxels, each channel"
-WINDOW = re.compile(r"(?:HU from )?(-?[\d.]+) to (-?[\d.]+)(?: HU)? to (?:the range )?0 to 1.*")
-CLIPPED = re.compile(r", CT clipped: (.*)")  # windows of all channels, as in "-160 to 240 HU | none"
+WINDOW = re.compile(r"(?:HU from )?(-?[\d.]+) to (-?[\d.]+)(?: HU)? to (?:the range )?0 to 1(?:, clipped)?")
+# the windows are of all channels, as in "-160 to 240 HU | none"
+STANDARD = re.compile(r"z-score[^,]*(?:, each channel)?(?:, CT clipped: ([^,]*))?")
 FILLED = 0.75  # nnU-Net: where a box around the non-zero voxels is smaller, the zeros are no measured values
 
 
@@ -48,15 +49,16 @@ def is_ct(name: str, hounsfield: bool) -> bool:
 
 
 def component(words: str) -> dict[str, Any] | None:
-    """Return the component of a normalisation in words, None where they are not known."""
+    """Return the component of a normalisation in words, None where these are not known or say more than it does."""
     if found := WINDOW.fullmatch(words):
         low, high = map(_number, found.groups())
         limits = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0, "clip": True}
         return {"_target_": "ScaleIntensityRanged", "keys": "image", **limits}
-    if not words.startswith("z-score"):
+    found = STANDARD.fullmatch(words)
+    if found is None:
         return None
     nonzero = {"nonzero": True} if "non-zero voxels" in words else {}
-    if found := CLIPPED.search(words):
+    if found[1]:
         windows = [
             None if text == "none" else [_number(n) for n in text.removesuffix(" HU").split(" to ")]
             for text in found[1].split(" | ")

@@ -63,7 +63,10 @@ def read_plan(source: str | Path) -> Pretrained:
             "without --pretrained, choose the network's overlay, and give the weights when training"
         )
     if component(plan["normalization"]) is None:
-        raise InputError(f"{source} was normalised by {plan['normalization']!r}, which is not known here")
+        raise InputError(
+            f"{source} was trained on scans normalised by {plan['normalization']!r}, which is not known here: make the "
+            "bundle without --pretrained, and give the weights when training"
+        )
     settings = plan["network"]
     network, arguments = NETWORKS[settings["name"]]
     ids = {f"network_def#{key}": settings[key] for key in arguments if key in settings}

@@ -7,11 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from scripts.data.dataset_json import paired_images
+from scripts.data.reading import as_list
+from scripts.data.split_lists import PARTS
 from scripts.errors import InputError
-from scripts.files import save_json, save_text
+from scripts.files import read_json, save_json, save_text
 
 from ..project import ROOT
 from ..render.bundle import render_card
+from .checks import case_of
 from .folders import Source
 
 MEASURED = "data/measured.jsonl"
@@ -75,6 +79,26 @@ def write_dataset_json(
         "training": [{"image": case["image"], "label": case["label"]} for case in cases],
     }
     save_json(content, part / "data" / "dataset.json")
+
+
+def write_split(part: Path, split: Path, cases: list[dict[str, Any]]) -> None:
+    """Write how the data are divided for the cases of the written list, by the names that they have there.
+
+    Args:
+        part: the bundle's folder, whose `data` has the list.
+        split: the data's own `{"train": [case, ...], "test": [case, ...]}`.
+        cases: that are listed.
+
+    Raises:
+        InputError: if none of the training or of the test cases is listed.
+    """
+    listed = {tuple(as_list(case["image"])): case["case"] for case in paired_images(part / "data")}
+    names = {case["case"]: listed[tuple(as_list(case["image"]))] for case in cases}
+    content = read_json(split)
+    parts = {key: [names[case] for case in map(case_of, content[key]) if case in names] for key in PARTS}
+    if missing := [key for key, kept in parts.items() if not kept]:
+        raise InputError(f"{split} has no sound case to {missing[0]}: correct some of them, or name others there")
+    save_json(parts, part / "data" / split.name)
 
 
 def finish(part: Path, bundle: Path, card: dict[str, Any]) -> None:

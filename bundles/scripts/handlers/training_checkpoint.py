@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch import nn
@@ -20,6 +21,7 @@ from torch.optim import Optimizer
 from ..checkpoints import load_state, read_checkpoint
 from ..errors import InputError, check_flags
 from ..files import claimed, first_free, release, save_tensors, write_atomically
+from ..processes import rank_and_size
 
 # MONAI Label serves the file with the shortest name, which has to be the best model
 BEST, FINAL, LAST = "model.pt", "model_final.pt", "training_state.pt"
@@ -30,7 +32,8 @@ class TrainingCheckpoint:
 
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
-    belong to the same one. A second training into the folder at the same time is refused.
+    belong to the same one. A second training into the folder at the same time is refused; so are processes that do not
+    all go on after the same epoch with the same cases.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -39,7 +42,8 @@ class TrainingCheckpoint:
         evaluator: the validation, whose best metric decides.
         plan: what a user of the weights would otherwise have to guess, kept beside them: plain values, such as the
             architecture, spacing (mm), normalisation and patch size (voxels).
-        settings: what must be equal for a resumed run to be the same run, such as seed and batch size.
+        settings: what must be equal for a resumed run to be the same run, such as seed and batch size; `batch_size` is
+            a process's, and what must be equal is that of all together.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
@@ -73,7 +77,9 @@ class TrainingCheckpoint:
         self.optimizer = optimizer
         self.evaluator = evaluator
         self.plan = plan or {}
-        self.settings = settings or {}
+        self.settings = dict(settings or {})
+        if "batch_size" in self.settings:
+            self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
         self.interval = interval
         self.trained_on = list(trained_on)
@@ -100,12 +106,33 @@ class TrainingCheckpoint:
 
     def _begin(self, engine: Engine) -> None:
         path = self.folder / LAST
-        if self.resume and path.is_file():
+        found = self.resume and path.is_file()
+        if found:
             self._load(engine, path)
-        elif engine.state.rank == 0:
+        self._check_processes(engine)
+        if not found and engine.state.rank == 0:
             if self.resume:
                 self.log.info("nothing to resume in %s: training from the start", self.folder)
             self._set_aside()
+
+    def _check_processes(self, engine: Engine) -> None:
+        """Refuse to train on where processes have other weights or cases, which no later step would tell."""
+        _, processes = rank_and_size()
+        if processes == 1:
+            return
+        told: list[tuple[int, Any]] = [(0, None)] * processes
+        dist.all_gather_object(told, (engine.state.epoch, self.settings.get("cases")))
+        epochs, cases = (list(dict.fromkeys(values)) for values in zip(*told, strict=True))
+        if len(epochs) > 1:
+            raise InputError(
+                f"processes go on after epochs {' and '.join(map(str, epochs))}, since not all see the same {LAST} in "
+                f"{self.folder}: give --ckpt_dir a folder that all nodes see"
+            )
+        if len(cases) > 1:
+            raise InputError(
+                f"processes have different cases to train + validate: {' and '.join(map(str, cases))}: give "
+                "--dataset_dir a folder in which all nodes can read the same files"
+            )
 
     def save(self, engine: Engine) -> None:
         """Write the best model if this epoch's validation found one, and the state."""
@@ -163,7 +190,8 @@ class TrainingCheckpoint:
             )
         differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
         if differ:
-            was = ", ".join(f"{k} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
+            names = {"batch_size": "batch_size of all processes together"}
+            was = ", ".join(f"{names.get(k, k)} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
             raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=False")
         load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])

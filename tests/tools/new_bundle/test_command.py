@@ -9,6 +9,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, verify_metadata
 
+from scripts.data.dataset_json import paired_images
+from scripts.data.split_lists import PARTS, listed_parts
 from scripts.errors import InputError
 from scripts.networks import ResEncUNet
 from tests.tools.new_bundle.folders import image, label, save, state, volume, write_bids, write_nnunet, write_plain
@@ -164,6 +166,28 @@ def test_errors_stop_it_and_cases_can_be_left_out(tmp_path, capsys):
     main("organ", str(data), target=str(tmp_path), leave_out=True, **SMALL)
     content = json.loads((tmp_path / "organ" / "data" / "dataset.json").read_text())
     assert len(content["training"]) == 7 and not any("c3" in case["image"] for case in content["training"])
+
+
+@pytest.mark.parametrize("write", [write_nnunet, write_plain])
+def test_a_written_list_keeps_the_split_of_the_data(tmp_path, capsys, write):
+    data = write(tmp_path / "data", 8)
+    (data / "split.json").write_text(json.dumps({"train": [f"c{n}" for n in range(5)], "test": ["c5", "c6", "c7"]}))
+    next(path for path in data.rglob("c6*") if "label" in path.parent.name).unlink()
+    main("organ", str(data), target=str(tmp_path), leave_out=True, **SMALL)
+    listed = tmp_path / "organ" / "data"
+    printed = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if "monai.bundle run" in line]
+    assert [line[line.index("--split") + 1] for line in printed[:2]] == [str(listed / "split.json")] * 2
+    parts = listed_parts(str(listed / "split.json"), "none", [case["case"] for case in paired_images(listed)])
+    assert [[name[:2] for name in parts[part]] for part in PARTS] == [["c0", "c1", "c2", "c3", "c4"], ["c5", "c7"]]
+
+
+def test_a_split_without_a_sound_test_case_is_refused(tmp_path):
+    data = write_plain(tmp_path / "data", 8)
+    (data / "split.json").write_text(json.dumps({"train": [f"c{n}" for n in range(7)], "test": ["c7"]}))
+    label(data, 7).unlink()
+    with pytest.raises(InputError, match=r"split\.json has no sound case to test: correct some of them"):
+        main("organ", str(data), target=str(tmp_path), leave_out=True, **SMALL)
+    assert not (tmp_path / "organ").exists()
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

@@ -131,6 +131,16 @@ def test_normalisations_in_words_are_those_components():
     assert component("histogram") is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["z-score over the non-zero crop, each channel, CTNormalization", "HU from -175 to 250 to 0 to 1, then squared"],
+)
+def test_a_normalisation_that_would_be_done_in_part_is_refused(tmp_path, words):
+    path = checkpoint(tmp_path / "model.pt", ResEncUNet(1, 1, (4, 8), (1, 1), (1, 2)), words=words)
+    with pytest.raises(InputError, match="which is not known here: make the bundle without --pretrained"):
+        read_plan(path)
+
+
 def test_sides_are_not_mirrored():
     assert has_sides({"left kidney": 1}) and has_sides({"kidney_right": 1}) and not has_sides({"cleft": 1})
 
