@@ -142,6 +142,13 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
 
 
 @every_bundle
+def test_a_validation_that_gave_no_number_is_never_the_best(bundle: Path) -> None:
+    if main_workflow(bundle) == "train":
+        is_better = ConfigParser(config(bundle, "train")).get_parsed_content("validate#evaluator#metric_cmp_fn")
+        assert is_better(0.5, float("nan")) and not is_better(float("nan"), 0.5) and not is_better(0.5, 0.5)
+
+
+@every_bundle
 def test_a_preset_changes_what_is_there(bundle: Path) -> None:
     """A misspelled name in a config would add a setting that nothing reads."""
     if main_workflow(bundle) != "train":

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Invertd, InvertibleTransform, MapTransform
 
-from ..errors import InputError
+from ..errors import NOT_FINITE, InputError
 from .interpolation import neighbours, places, weights
 
 
@@ -57,10 +57,7 @@ class InvertedLabelsd(MapTransform):
 
     def _labels(self, logits: torch.Tensor, image: MetaTensor) -> torch.Tensor:
         if not all(bool(logit.isfinite().all()) for logit in logits):
-            raise InputError(
-                "the network's output is NaN or infinite: its weights are of a training that diverged, or half "
-                "precision overflows; try another checkpoint, or --amp False"
-            )
+            raise InputError(NOT_FINITE)
         size, logits = logits.shape[1:], logits.flatten(1)
         # how much of a voxel's probability the network's grid holds: all, a part at the rim of a cut, nothing beyond
         # on the CPU, since inverting keeps coordinates of every voxel of the scan in double precision
