@@ -149,6 +149,22 @@ def test_a_validation_that_gave_no_number_is_never_the_best(bundle: Path) -> Non
 
 
 @every_bundle
+def test_own_weights_meet_what_they_were_trained_on(bundle: Path) -> None:
+    """What the plan says of channels and intensities is what inference and evaluation compare with it."""
+    if main_workflow(bundle) == "evaluate":
+        return
+    workflows = {name: ConfigParser(config(bundle, *name.split("+"))) for name in ("train+evaluate", "inference")}
+    handlers = {"train+evaluate": "validate#handlers", "inference": "handlers"}
+    train = ConfigParser(config(bundle, "train"))
+    saver = next(number for number, handler in enumerate(train["train#handlers"]) if "plan" in handler)
+    for name, workflow in workflows.items():
+        compared = workflow.get_parsed_content(f"{handlers[name]}#0#preprocessing")
+        assert len(compared) == 2
+        plan = {key: train.get_parsed_content(f"train#handlers#{saver}#plan#{key}") for key in compared}
+        assert plan == compared, name
+
+
+@every_bundle
 def test_a_preset_changes_what_is_there(bundle: Path) -> None:
     """A misspelled name in a config would add a setting that nothing reads."""
     if main_workflow(bundle) != "train":

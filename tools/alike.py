@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
-from scripts.checkpoints.preprocessing import meaning_of
+from scripts.checkpoints.preprocessing import meaning_of, preparation
 from scripts.checkpoints.settings import PLACES, SHAPELESS
 from scripts.errors import InputError
 
@@ -67,5 +67,5 @@ def _kind(content: dict[str, Any]) -> Any:
     shapes = {name: tensor.shape for name, tensor in content["model"].items()}
     plan = content.get("plan", {})
     settings = plan.get("network") or {}
-    told = [meaning_of(plan.get(key)) for key in ("classes", "channels", "spacing", "normalization")]
+    told = [*preparation(plan), *(meaning_of(plan.get(key)) for key in ("classes", "spacing"))]
     return shapes, told, [settings.get(key) for key in (*SHAPELESS, PLACES)]
