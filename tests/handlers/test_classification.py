@@ -48,6 +48,13 @@ def test_report_writes_probabilities_and_scores(tmp_path: Path, caplog: pytest.L
     assert "left out, since these images lack one of the classes: Hernia" in caplog.text
 
 
+def test_probabilities_of_an_earlier_run_are_kept(tmp_path: Path) -> None:
+    for value in (0.25, 0.75):
+        run(SaveProbabilities(str(tmp_path), LABELS), [{"pred": torch.full((3,), value)}])
+    for folder, value in ((tmp_path, "0.75"), (tmp_path / "former_1", "0.25")):
+        assert next(csv.DictReader((folder / "probabilities.csv").open()))["Mass"].startswith(value)
+
+
 @pytest.mark.parametrize("kind", [SaveProbabilities, ClassificationReport])
 def test_no_probability_that_is_no_number_is_written(tmp_path: Path, kind: type[SaveProbabilities]) -> None:
     outputs = [{"pred": torch.tensor([0.1, 0.2, value]), "label": torch.zeros(3)} for value in (0.3, torch.nan)]

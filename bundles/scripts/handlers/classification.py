@@ -53,7 +53,8 @@ class SaveProbabilities:
             )
 
     def write(self, engine: Engine) -> None:
-        """Write the probabilities."""
+        """Write the probabilities; those of an earlier run are kept."""
+        keep_former(self.folder, ("probabilities.csv",))
         rows = [
             {"case": i["case"], **{name: f"{p:.6f}" for name, p in zip(self.labels, i["pred"], strict=True)}}
             for i in self.items
