@@ -165,6 +165,18 @@ def test_own_weights_meet_what_they_were_trained_on(bundle: Path) -> None:
 
 
 @every_bundle
+def test_weights_know_along_which_axes_they_may_be_mirrored(bundle: Path) -> None:
+    workflows = [config(bundle, main_workflow(bundle), "evaluate"), config(bundle, "inference")]
+    if "mirror_axes" not in workflows[1]:
+        return
+    for workflow in workflows:
+        loader = (workflow.get("handlers") or workflow["validate"]["handlers"])[0]
+        assert loader["mirror_axes"] == "@mirror_axes"
+    if main_workflow(bundle) == "train":
+        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flip_axes"]
+
+
+@every_bundle
 def test_a_preset_changes_what_is_there(bundle: Path) -> None:
     """A misspelled name in a config would add a setting that nothing reads."""
     if main_workflow(bundle) != "train":

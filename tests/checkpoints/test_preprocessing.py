@@ -6,6 +6,7 @@ from ignite.engine import Engine
 
 from scripts.checkpoints import transfer_weights
 from scripts.checkpoints.preprocessing import warn_of_other_preprocessing
+from scripts.errors import InputError
 from scripts.handlers import BundleCheckpointLoader
 from scripts.networks import ResEncUNet
 
@@ -67,6 +68,21 @@ def test_trained_weights_are_compared_with_what_they_get(tmp_path, caplog, told,
         [message] = caplog.messages
         [(name, value)] = here.items()
         assert f"model.pt was trained with {name} {told[name]}, here: {value};" in message
+
+
+@pytest.mark.parametrize(
+    ("flipped", "mirrored", "allowed"), [([0], [0, 1, 2], "[0]"), ([], [1], "[]"), ([1, 2], [2, 0], "[2]")]
+)
+def test_networks_see_no_mirror_images_that_training_did_not_show(tmp_path, flipped, mirrored, allowed):
+    path, engine = tmp_path / "model.pt", Engine(lambda engine, batch: None)
+    torch.save({"model": unet().state_dict(), "plan": {"flip_axes": flipped}}, path)
+    for axes in ([], flipped):
+        BundleCheckpointLoader(unet(), path, ensemble=True, mirror_axes=axes)(engine)
+    with pytest.raises(InputError) as error:
+        BundleCheckpointLoader(unet(), path, ensemble=True, mirror_axes=mirrored)(engine)
+    assert f'flip_axes {flipped}, here mirror_axes is {mirrored}: give --mirror_axes "{allowed}"' in str(error.value)
+    torch.save({"model": unet().state_dict(), "plan": {}}, path)
+    BundleCheckpointLoader(unet(), path, ensemble=True, mirror_axes=mirrored)(engine)
 
 
 def test_channels_in_other_letters_are_the_same(caplog):

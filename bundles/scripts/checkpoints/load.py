@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import InputError
 from ..networks.ensemble import Ensemble, learned_by
 from .classes import Classes, check_classes
-from .preprocessing import check_spacing, preparation, warn_of_other_preprocessing
+from .preprocessing import check_mirroring, check_spacing, preparation, warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
 from .settings import PLACES, SHAPELESS, check_settings
@@ -110,6 +110,7 @@ def check_plan(
     classes: Classes | None = None,
     unseen: Sequence[str] = (),
     spacing: Sequence[float] | None = None,
+    mirror_axes: Sequence[int] = (),
     preprocessing: dict[str, Any] | None = None,
 ) -> None:
     """Refuse weights that were trained for something else, as far as their plan tells; warn of other intensities.
@@ -121,14 +122,17 @@ def check_plan(
         classes: those that it shall tell apart, if any, see `check_classes`.
         unseen: marks of cases that it must not have been trained on, see `check_unseen`.
         spacing: of the voxels that it shall see, in mm, if known, see `check_spacing`.
+        mirror_axes: along which predictions are averaged, see `check_mirroring`.
         preprocessing: how scans are prepared here, see `warn_of_other_preprocessing`.
 
     Raises:
-        InputError: if classes, settings or spacing differ, or such a case is among those that trained it.
+        InputError: if classes, settings or spacing differ, such a case is among those that trained it, or it was not
+            trained on such mirror images.
     """
     check_classes(plan, classes, source)
     check_settings(plan, network, (*SHAPELESS, PLACES), source)
     check_spacing(plan, spacing, source)
+    check_mirroring(plan, mirror_axes, source)
     check_unseen(plan, unseen, source)
     warn_of_other_preprocessing(plan, preprocessing or {}, source)
 

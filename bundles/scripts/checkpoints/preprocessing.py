@@ -33,6 +33,25 @@ def check_spacing(plan: dict[str, Any], spacing: Sequence[float] | None, source:
         )
 
 
+def check_mirroring(plan: dict[str, Any], mirror_axes: Sequence[int], source: str | Path) -> None:
+    """Refuse to mirror along axes along which training did not, where these are known: left may be another class there.
+
+    Args:
+        plan: of the checkpoint, with `flip_axes`.
+        mirror_axes: along which predictions are averaged.
+        source: where the weights come from, for the message.
+
+    Raises:
+        InputError: naming the axes to give.
+    """
+    trained = plan.get("flip_axes")
+    if trained is not None and not set(mirror_axes) <= set(trained):
+        raise InputError(
+            f"{source} was trained with flip_axes {trained}, here mirror_axes is {list(mirror_axes)}: give "
+            f'--mirror_axes "{sorted(set(mirror_axes) & set(trained))}"'
+        )
+
+
 def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], source: str | Path) -> None:
     """Warn where structures or intensities looked otherwise to the trained network; that costs accuracy, no more.
 
