@@ -29,6 +29,9 @@ class InvertedLabelsd(MapTransform):
         orig_keys: key of the image that went through it.
         regions_class_order: the value to write for the first, second, ... region, so that inner ones come last; None
             for classes that exclude each other.
+
+    Raises:
+        InputError: if such a value is not from 0 to 255.
     """
 
     def __init__(
@@ -41,6 +44,10 @@ class InvertedLabelsd(MapTransform):
         super().__init__(keys)
         self.orig_key = orig_keys
         self.order = None if regions_class_order is None else list(regions_class_order)
+        if any(value not in range(256) for value in self.order or ()):
+            raise InputError(
+                f"regions_class_order is {self.order}: segmentations are files of 8 bits, give values from 0 to 255"
+            )
         self.invert = Invertd("probability", transform, orig_keys=orig_keys, nearest_interp=False)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
