@@ -142,6 +142,41 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
 
 
 @every_bundle
+def test_a_validation_that_gave_no_number_is_never_the_best(bundle: Path) -> None:
+    if main_workflow(bundle) == "train":
+        is_better = ConfigParser(config(bundle, "train")).get_parsed_content("validate#evaluator#metric_cmp_fn")
+        assert is_better(0.5, float("nan")) and not is_better(float("nan"), 0.5) and not is_better(0.5, 0.5)
+
+
+@every_bundle
+def test_own_weights_meet_what_they_were_trained_on(bundle: Path) -> None:
+    """What the plan says of channels and intensities is what inference and evaluation compare with it."""
+    if main_workflow(bundle) == "evaluate":
+        return
+    workflows = {name: ConfigParser(config(bundle, *name.split("+"))) for name in ("train+evaluate", "inference")}
+    handlers = {"train+evaluate": "validate#handlers", "inference": "handlers"}
+    train = ConfigParser(config(bundle, "train"))
+    saver = next(number for number, handler in enumerate(train["train#handlers"]) if "plan" in handler)
+    for name, workflow in workflows.items():
+        compared = workflow.get_parsed_content(f"{handlers[name]}#0#preprocessing")
+        assert len(compared) == 2
+        plan = {key: train.get_parsed_content(f"train#handlers#{saver}#plan#{key}") for key in compared}
+        assert plan == compared, name
+
+
+@every_bundle
+def test_weights_know_along_which_axes_they_may_be_mirrored(bundle: Path) -> None:
+    workflows = [config(bundle, main_workflow(bundle), "evaluate"), config(bundle, "inference")]
+    if "mirror_axes" not in workflows[1]:
+        return
+    for workflow in workflows:
+        loader = (workflow.get("handlers") or workflow["validate"]["handlers"])[0]
+        assert loader["mirror_axes"] == "@mirror_axes"
+    if main_workflow(bundle) == "train":
+        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flip_axes"]
+
+
+@every_bundle
 def test_a_preset_changes_what_is_there(bundle: Path) -> None:
     """A misspelled name in a config would add a setting that nothing reads."""
     if main_workflow(bundle) != "train":

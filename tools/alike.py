@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
-from scripts.checkpoints.preprocessing import meaning_of
+from scripts.checkpoints.preprocessing import meaning_of, preparation
 from scripts.checkpoints.settings import PLACES, SHAPELESS
 from scripts.errors import InputError
 
@@ -23,7 +23,8 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
         checkpoints: files, bundle folders or bundle zips.
 
     Returns:
-        Their state dicts, and the plan of the first with the marks of all cases that any was trained on.
+        Their state dicts, and the plan of the first with the marks of all cases that any was trained on, and with the
+        axes along which all of them were mirrored in training, where that is known.
 
     Raises:
         InputError: if there are none, or they differ in names or shapes of tensors, in settings that shapes do not
@@ -39,6 +40,8 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
     plan = dict(plans[0])
     if trained_on := sorted({mark for each in plans for mark in each.get("trained_on", ())}):
         plan["trained_on"] = trained_on
+    if flipped := [set(each["flip_axes"]) for each in plans if "flip_axes" in each]:
+        plan["flip_axes"] = sorted(set.intersection(*flipped))
     if plan.get("pretrained"):
         plan["pretrained"] = Path(plan["pretrained"]).name  # what is passed on tells no folders of one machine
     return [state for content in contents for state in networks_in(content)], plan
@@ -67,5 +70,5 @@ def _kind(content: dict[str, Any]) -> Any:
     shapes = {name: tensor.shape for name, tensor in content["model"].items()}
     plan = content.get("plan", {})
     settings = plan.get("network") or {}
-    told = [meaning_of(plan.get(key)) for key in ("classes", "channels", "spacing", "normalization")]
+    told = [*preparation(plan), *(meaning_of(plan.get(key)) for key in ("classes", "spacing"))]
     return shapes, told, [settings.get(key) for key in (*SHAPELESS, PLACES)]

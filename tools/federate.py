@@ -110,7 +110,7 @@ def server(parser: ConfigParser, rounds: int, num_sites: int) -> dict[str, Any]:
         rounds: of the training.
         num_sites: how many must answer.
     """
-    falling = "metric_cmp_fn" in parser["validate#evaluator"]
+    falling = parser.get_parsed_content("validate#evaluator#metric_cmp_fn")(0, 1)
     return {
         "format_version": 2,
         "workflows": [

@@ -15,6 +15,10 @@ from tqdm import tqdm
 
 ENGINES = ("ignite.", "monai.handlers.")  # loggers of what reports an exception and passes it on
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_FINITE = (
+    "the network's output is NaN or infinite: its weights are of a training that diverged, or half precision "
+    "overflows; try another checkpoint, or --amp False"
+)
 
 
 class InputError(ValueError):

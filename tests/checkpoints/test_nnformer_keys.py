@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from scripts.checkpoints import load_official
-from scripts.checkpoints.nnformer_keys import from_official, to_official
+from scripts.checkpoints.nnformer_keys import from_official
 from scripts.errors import InputError
 from scripts.networks import NNFormer
+from tests.networks.nnformer.naive import to_official
 
 SMALL = {"embed_dim": 8, "num_heads": (1, 2, 4, 8), "windows": (2, 2, 2, 1), "stem_strides": (2, 1), "quirks": True}
 

@@ -181,19 +181,19 @@ def test_weights_for_other_voxels_are_refused(tmp_path):
 
 def test_weights_for_other_classes_are_refused_and_other_names_warned_of(tmp_path, caplog):
     path = saved(tmp_path, LABELS, labels=LABELS)
-    load_weights(unet(2), path, {"background": 0, "Anterior": 1, "POSTERIOR": 2})
+    load_weights(unet(2), path, classes={"background": 0, "Anterior": 1, "POSTERIOR": 2})
     assert caplog.text == ""
-    load_weights(unet(2), path, {"background": 0, "liver": 1, "tumour": 2})
+    load_weights(unet(2), path, classes={"background": 0, "liver": 1, "tumour": 2})
     assert "called ['background', 'anterior', 'posterior'], here ['background', 'liver', 'tumour']" in caplog.text
     with pytest.raises(
         InputError, match="trained for the labels .*'posterior': 2}, here they are {'one': 1}: give --l"
     ):
-        load_weights(unet(2, out_channels=2), path, {"one": 1})
+        load_weights(unet(2, out_channels=2), path, classes={"one": 1})
     regions = {"whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
     path = saved(tmp_path, regions, labels={"background": 0, "a": 1, "b": 2, "c": 3})
-    load_weights(unet(2), path, regions)
+    load_weights(unet(2), path, classes=regions)
     with pytest.raises(InputError, match='was trained for the regions .* give --regions "{.whole.: '):
-        load_weights(unet(2), path, regions | {"enhancing": 2})
+        load_weights(unet(2), path, classes=regions | {"enhancing": 2})
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, 0.1), (0.1, 0.0), (0.1, 0.1)])

@@ -224,6 +224,12 @@ def test_voxels_that_nobody_labelled_are_not_learned_as_a_class(dataset, labels)
     assert "has a label 'ignore' for what nobody labelled" in data.error(labels=labels)
 
 
+@pytest.mark.parametrize("value", [256, -1, 1.5])
+def test_values_that_no_file_of_8_bits_holds(dataset, value):
+    error = dataset().error(labels={**LABELS, "tail": value})
+    assert f"labels have {{'tail': {value}}}: " in error and "give values from 0 to 255" in error
+
+
 def test_regions_of_unknown_values(dataset):
     assert "have the values [4], allowed are" in dataset().error(regions={"core": [1, 4]})
 

@@ -11,12 +11,12 @@ from ignite.engine import Engine
 from torch import nn
 
 from scripts.errors import InputError
-from scripts.handlers import ClassificationReport, OcclusionOverlays
+from scripts.handlers import ClassificationReport, OcclusionOverlays, SaveProbabilities
 
 LABELS = ["Mass", "Nodule", "Hernia"]
 
 
-def run(handler: ClassificationReport | OcclusionOverlays, outputs: list[dict[str, torch.Tensor]]) -> Engine:
+def run(handler: SaveProbabilities | OcclusionOverlays, outputs: list[dict[str, torch.Tensor]]) -> Engine:
     batch = [{"case": f"{n:03d}", "patient": str(n // 2)} for n in range(len(outputs))]
 
     def step(engine: Engine, number: int) -> list[dict[str, torch.Tensor]]:
@@ -46,6 +46,21 @@ def test_report_writes_probabilities_and_scores(tmp_path: Path, caplog: pytest.L
     rows = list(csv.DictReader((tmp_path / "probabilities.csv").open()))
     assert [float(row["Nodule"]) for row in rows] == pytest.approx([float(o["pred"][1]) for o in outputs], abs=1e-6)
     assert "left out, since these images lack one of the classes: Hernia" in caplog.text
+
+
+def test_probabilities_of_an_earlier_run_are_kept(tmp_path: Path) -> None:
+    for value in (0.25, 0.75):
+        run(SaveProbabilities(str(tmp_path), LABELS), [{"pred": torch.full((3,), value)}])
+    for folder, value in ((tmp_path, "0.75"), (tmp_path / "former_1", "0.25")):
+        assert next(csv.DictReader((folder / "probabilities.csv").open()))["Mass"].startswith(value)
+
+
+@pytest.mark.parametrize("kind", [SaveProbabilities, ClassificationReport])
+def test_no_probability_that_is_no_number_is_written(tmp_path: Path, kind: type[SaveProbabilities]) -> None:
+    outputs = [{"pred": torch.tensor([0.1, 0.2, value]), "label": torch.zeros(3)} for value in (0.3, torch.nan)]
+    with pytest.raises(InputError, match="the network's output is NaN or infinite"):
+        run(kind(str(tmp_path), LABELS), outputs)
+    assert not list(tmp_path.iterdir())
 
 
 class Corner(nn.Module):

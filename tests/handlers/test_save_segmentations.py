@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import MetaTensor
+from monai.engines import IterationEvents
 
 from scripts.errors import InputError
-from scripts.handlers import SaveSegmentations, SaveVolumes
+from scripts.handlers import SaveDicomSegmentations, SaveSegmentations, SaveVolumes, save_segmentations
 
 STRUCTURES = {"background": 0, "front": 1, "whole": [1, 2]}
 AFFINE = np.diag([-2.0, 5.0, 10.0, 1.0])  # voxels of 0.1 ml
@@ -67,6 +69,43 @@ def test_a_case_that_fails_keeps_no_volumes_of_before(tmp_path: Path, caplog: py
     assert [record.getMessage() for record in caplog.records] == [
         f"case b failed, {tmp_path / 'b_seg.nii.gz'} is of an earlier run"
     ]
+
+
+def run_dicom(folder: Path, output_format: str, cases: dict[str, str | None]) -> None:
+    """Go through the events of a run over cases, each with its source, or failing."""
+
+    def step(engine: Any, case: str) -> None:
+        engine.state.batch = [{"case": case, "source": cases[case]}]
+        engine.state.output = [{"pred": MetaTensor(torch.ones(1, 4, 4, 4), affine=AFFINE)}]
+        if cases[case] is None:
+            engine.failures[case] = "unreadable"
+        else:
+            engine.fire_event(IterationEvents.MODEL_COMPLETED)
+
+    engine: Any = Engine(step)
+    engine.register_events(*IterationEvents)
+    engine.failures = {}
+    SaveDicomSegmentations(str(folder), output_format, {"front": 1}, {}, "test", "1").attach(engine)
+    engine.run(list(cases))
+
+
+def test_dicom_segmentations_of_before_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save_segmentations, "save_dicom_seg", lambda *given: given[3].write_text(given[2]))
+    one, two = tmp_path / "a_seg.dcm", tmp_path / "b_seg.dcm"
+    runs: list[tuple[str, dict[str, str | None], list[str]]] = [
+        ("dicomseg", {"a": "1", "b": "1"}, [f"a: its segmentation is {one}", f"b: its segmentation is {two}"]),
+        ("dicomseg", {"a": "2", "b": None}, [f"a: its segmentation replaces {one}", f"case b failed, {two} is of an"]),
+        ("nifti", {"a": "3", "b": None, "c": "3"}, [f"{one} is of an earlier run", f"case b failed, {two} is of an"]),
+    ]
+    for output_format, cases, told in runs:
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            run_dicom(tmp_path, output_format, cases)
+        found = [record.getMessage() for record in caplog.records if record.name == save_segmentations.__name__]
+        assert [words in message for words, message in zip(told, found, strict=True)] == [True, True]
+    assert (one.read_text(), two.read_text()) == ("2", "1")
 
 
 def test_a_table_of_others_is_not_overwritten(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
+from scripts.errors import InputError
 from scripts.inferers import MirroredSlidingWindowInferer, mirrored
 from scripts.inferers.fitting import windows_that_fit
 
@@ -33,6 +34,14 @@ def test_mirroring_is_the_mean_over_explicit_flips(network, axes, size):
     torch.testing.assert_close(result, SlidingWindowInferer(**options)(image, mirrored), atol=1e-5, rtol=1e-5)
     if size == (8, 8, 8):
         torch.testing.assert_close(result, mirrored(image), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [[-1], [0, 0], [3], [1.0], ["0"], 0, "01", None])
+def test_anything_but_different_axes_is_refused(axes):
+    with pytest.raises(InputError, match=r"mirror_axes is .*: give a list of different axes from 0 to 2"):
+        MirroredSlidingWindowInferer(mirror_axes=axes, roi_size=(8, 8, 8))
+    with pytest.raises(InputError, match="from 0 to 1"):
+        MirroredSlidingWindowInferer(mirror_axes=[2], roi_size=(8, 8))
 
 
 @torch.no_grad()

@@ -48,6 +48,12 @@ def test_findings_without_both_classes_are_left_out_and_named() -> None:
     assert nothing["mean"]["auc"] is None and np.isnan(mean_auc(probabilities[:, 1:], truth[:, 1:]))
 
 
+def test_a_probability_that_is_no_number_has_no_rank() -> None:
+    probabilities, truth = np.array([[0.1, 0.2], [0.9, 0.8], [0.5, np.nan]]), np.array([[0, 0], [1, 1], [0, 1]])
+    for order in ([0, 1, 2], [2, 0, 1], [0, 2, 1]):
+        assert np.isnan(mean_auc(probabilities[order], truth[order]))
+
+
 def draw(rng: np.random.Generator, num_patients: int = 60, images: int = 4) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Images whose scores agree within a patient, of AUC Phi(1 / sqrt(2)) in the population."""
     truth = np.repeat(rng.integers(0, 2, num_patients), images)

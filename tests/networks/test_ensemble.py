@@ -101,6 +101,21 @@ def test_what_was_done_to_the_network_holds_for_all(checkpoints):
             torch.testing.assert_close(together(image), plain(image))
 
 
+@pytest.mark.parametrize("told", [{"channels": ["T2"]}, {"normalization": "HU from -175 to 250"}])
+def test_networks_that_see_other_images_do_not_decide_together(tmp_path, told):
+    plans = {"mri": {"channels": ["T1"], "normalization": "z-score"}}
+    plans |= {"same": plans["mri"] | {"channels": ["t1"]}, "other": plans["mri"] | told}
+    paths = [str(tmp_path / f"{name}.pt") for name in plans]
+    for seed, (path, plan) in enumerate(zip(paths, plans.values(), strict=True)):
+        save_tensors({"model": network(seed).state_dict(), "plan": plan}, path)
+    assert isinstance(loaded(network(9), paths[:2]), Ensemble)
+    with pytest.raises(InputError, match=r"other\.pt and .*mri\.pt tell of other channels or intensities"):
+        loaded(network(9), paths)
+    ensemble(str(tmp_path / "both.pt"), *paths[:2])
+    with pytest.raises(InputError, match="another network"):
+        ensemble(str(tmp_path / "all.pt"), *paths)
+
+
 def test_what_cannot_be_run_is_refused(checkpoints, tmp_path):
     with pytest.raises(InputError, match=r"checkpoint is \[\]"):
         loaded(network(0), [])

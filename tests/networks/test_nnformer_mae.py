@@ -5,7 +5,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.checkpoints import transfer_weights
-from scripts.checkpoints.nnformer_keys import to_official
 from scripts.errors import InputError
 from scripts.losses import MaskedMSELoss
 from scripts.networks import NNFormer, NNFormerMAE
@@ -42,7 +41,7 @@ def test_everything_visible_in_one_unit_is_the_dense_encoder():
 
 def reference_encode(net, image, mask):
     """One sample (C, D, H, W): visible cells alone through the first two stages, then only visible tokens attend."""
-    state, s = to_official(net), net.settings
+    state, s = naive.to_official(net), net.settings
     cells = [c for c in itertools.product(range(2), repeat=3) if not mask[0][c]]
     outputs = [[], [], [], []]
     seen = torch.zeros(4, 4, 4, 32, dtype=image.dtype)

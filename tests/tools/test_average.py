@@ -45,6 +45,16 @@ def test_half_precision_halves_the_file_and_computes_nearly_the_same(tmp_path):
     torch.testing.assert_close(found(image), expected, rtol=0, atol=5e-3 * float(expected.abs().max()))
 
 
+def test_the_mean_may_be_mirrored_along_axes_that_all_were_trained_on(tmp_path):
+    paths = saved(tmp_path, *(network(seed) for seed in range(3)))
+    for path, axes in zip(paths[:2], ([0, 1], [2, 1]), strict=True):  # the third does not tell
+        content = torch.load(path, weights_only=True)
+        content["plan"]["flip_axes"] = axes
+        torch.save(content, path)
+    average(str(tmp_path / "mean.pt"), *paths)
+    assert torch.load(tmp_path / "mean.pt", weights_only=True)["plan"]["flip_axes"] == [1]
+
+
 def test_bad_input_is_refused(tmp_path):
     paths = saved(tmp_path, network(0), network(0, (4, 16)))
     with pytest.raises(InputError, match="another network"):

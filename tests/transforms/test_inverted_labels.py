@@ -95,6 +95,9 @@ def test_the_likeliest_class_and_the_denominator_are_those_of_softmax():
 def test_another_number_of_regions_is_refused(data, preprocessing):
     with pytest.raises(InputError, match=r"\[1, 2\] has 2 values for the network's 5 regions"):
         InvertedLabelsd("pred", preprocessing, regions_class_order=[1, 2])(data)
+    for value in (256, -1, 1.5):
+        with pytest.raises(InputError, match=r"regions_class_order is .*: .* give values from 0 to 255"):
+            InvertedLabelsd("pred", preprocessing, regions_class_order=[1, value])
 
 
 @pytest.mark.parametrize("order", [None, [1, 2, 3, 4, 5]])

@@ -3,7 +3,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.errors import InputError
-from scripts.transforms import SelectChannelsd
+from scripts.transforms import SelectChannelsd, seen_channels
 
 
 def test_channels_come_in_the_order_asked_for_with_the_scans_place():
@@ -18,8 +18,16 @@ def test_channels_come_in_the_order_asked_for_with_the_scans_place():
 def test_anything_but_different_numbers_is_refused(wish):
     with pytest.raises(InputError, match="used_channels is"):
         SelectChannelsd("image", wish)
+    with pytest.raises(InputError, match="used_channels is"):
+        seen_channels(["T1", "T2"], wish)
 
 
 def test_a_channel_that_is_not_there_is_named():
     with pytest.raises(InputError, match=r"used_channels is \[4\]: the image has channels 0 to 3"):
         SelectChannelsd("image", [4])({"image": torch.zeros(4, 2, 2, 2)})
+    with pytest.raises(InputError, match=r"used_channels is \[2\]: there are the channels 0 to 1, \['T1', 'T2'\]"):
+        seen_channels(["T1", "T2"], [2])
+
+
+def test_names_come_in_the_order_of_the_channels():
+    assert seen_channels(["T1", "T2", "FLAIR"], [2, 0]) == ["FLAIR", "T1"] and seen_channels(["T1"]) == ["T1"]

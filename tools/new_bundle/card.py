@@ -34,7 +34,6 @@ def make_card(
     title = name.replace("_", " ").capitalize()
     window = WINDOW.fullmatch(plan.normalization)
     train: dict[str, Any] = {"flip_axes": plan.flip_axes, "batch_size": plan.batch_size, **plan.training}
-    train["normalization"] = plan.normalization
     if window:
         train["train#random_transforms#transforms#1#std"] = 0.03  # noise, for a range of 1
     if source.patient_pattern:
@@ -52,6 +51,7 @@ def make_card(
         "common": {
             "patch_size": plan.patch_size,
             "spacing": plan.spacing,
+            "normalization": plan.normalization,
             "intensity": component(plan.normalization),
         },
         "train": train,

@@ -1,11 +1,12 @@
 """Weights in and out: reading files from outside, transferring a pretrained network, loading a trained one."""
 
-from .load import load_ensemble, load_state, load_weights
+from .load import check_plan, load_ensemble, load_state, load_weights
 from .nnformer_keys import load_official
 from .read import networks_in, read_checkpoint
 from .transfer import transfer_weights
 
 __all__ = [
+    "check_plan",
     "load_ensemble",
     "load_official",
     "load_state",

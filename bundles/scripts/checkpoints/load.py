@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from ..errors import InputError
 from ..networks.ensemble import Ensemble, learned_by
 from .classes import Classes, check_classes
-from .preprocessing import check_spacing
+from .preprocessing import check_mirroring, check_spacing, preparation, warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
 from .settings import PLACES, SHAPELESS, check_settings
@@ -20,63 +21,53 @@ from .settings import PLACES, SHAPELESS, check_settings
 State = dict[str, torch.Tensor]
 
 
-def load_weights(
-    network: nn.Module,
-    source: str | Path | None,
-    classes: Classes | None = None,
-    unseen: Sequence[str] = (),
-    spacing: Sequence[float] | None = None,
-) -> nn.Module:
+def load_weights(network: nn.Module, source: str | Path | None, **use: Any) -> nn.Module:
     """Load the weights of exactly this network.
 
     Args:
         network: to fill.
         source: see `read_checkpoint`, of one network; None leaves the network as it is.
-        classes: those that it shall tell apart, if any, see `check_classes`.
-        unseen: marks of cases that it must not have been trained on, see `check_unseen`.
-        spacing: of the voxels that it shall see, in mm, if known, see `check_spacing`.
+        use: what it is to do, see `check_plan`.
 
     Returns:
         The network.
 
     Raises:
-        InputError: if names, shapes, classes, settings or spacing differ, such a case is among those that trained it,
-            or the file holds several networks.
+        InputError: if names or shapes differ, `check_plan` finds it unfit, or the file holds several networks.
     """
     if source is None:
         return network
-    states = _checked_states(network, source, classes, unseen, spacing)
+    states = networks_in(_checked(network, source, **use))
     if len(states) > 1:
         raise InputError(f"{source} holds {len(states)} networks that decide together: this task runs one at a time")
     load_state(network, states[0], source)
     return network
 
 
-def load_ensemble(
-    network: nn.Module,
-    sources: str | Path | Sequence[str | Path],
-    classes: Classes | None = None,
-    unseen: Sequence[str] = (),
-    spacing: Sequence[float] | None = None,
-) -> nn.Module:
+def load_ensemble(network: nn.Module, sources: str | Path | Sequence[str | Path], **use: Any) -> nn.Module:
     """Load the weights of this network, or those of several of its kind that decide together.
 
     Args:
         network: to fill, on its device.
         sources: one or more, see `read_checkpoint`, of one or more networks each.
-        classes: see `load_weights`.
-        unseen: see `load_weights`.
-        spacing: see `load_weights`.
+        use: see `load_weights`.
 
     Returns:
         The network, or an `Ensemble` of all networks found.
 
     Raises:
-        InputError: see `load_weights`.
+        InputError: see `load_weights`; also if they were trained on other channels or intensities than each other.
     """
-    given = [sources] if isinstance(sources, str | Path) else sources
-    expected = (classes, unseen, spacing)
-    found = [(state, source) for source in given for state in _checked_states(network, source, *expected)]
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    contents = [_checked(network, source, **use) for source in given]
+    told = [preparation(content.get("plan", {})) for content in contents]
+    for source, own in zip(given, told, strict=True):
+        if own != told[0]:
+            raise InputError(
+                f"{source} and {given[0]} tell of other channels or intensities: networks that decide together see "
+                "the same image, so give those of one kind"
+            )
+    found = [(state, source) for source, content in zip(given, contents, strict=True) for state in networks_in(content)]
     if len(found) == 1:
         load_state(network, *found[0])
         return network
@@ -112,17 +103,41 @@ def load_state(network: nn.Module, state: State, source: str | Path) -> None:
     logging.getLogger(__name__).info("loaded %d tensors from %s", len(own), source)
 
 
-def _checked_states(
+def check_plan(
+    plan: dict[str, Any],
     network: nn.Module,
     source: str | Path,
-    classes: Classes | None,
-    unseen: Sequence[str],
-    spacing: Sequence[float] | None,
-) -> list[State]:
-    checkpoint = read_checkpoint(source)
-    plan = checkpoint.get("plan", {})
+    classes: Classes | None = None,
+    unseen: Sequence[str] = (),
+    spacing: Sequence[float] | None = None,
+    mirror_axes: Sequence[int] = (),
+    preprocessing: dict[str, Any] | None = None,
+) -> None:
+    """Refuse weights that were trained for something else, as far as their plan tells; warn of other intensities.
+
+    Args:
+        plan: of the checkpoint, see `TrainingCheckpoint`.
+        network: to fill.
+        source: where the weights come from, for messages.
+        classes: those that it shall tell apart, if any, see `check_classes`.
+        unseen: marks of cases that it must not have been trained on, see `check_unseen`.
+        spacing: of the voxels that it shall see, in mm, if known, see `check_spacing`.
+        mirror_axes: along which predictions are averaged, see `check_mirroring`.
+        preprocessing: how scans are prepared here, see `warn_of_other_preprocessing`.
+
+    Raises:
+        InputError: if classes, settings or spacing differ, such a case is among those that trained it, or it was not
+            trained on such mirror images.
+    """
     check_classes(plan, classes, source)
     check_settings(plan, network, (*SHAPELESS, PLACES), source)
     check_spacing(plan, spacing, source)
+    check_mirroring(plan, mirror_axes, source)
     check_unseen(plan, unseen, source)
-    return networks_in(checkpoint)
+    warn_of_other_preprocessing(plan, preprocessing or {}, source)
+
+
+def _checked(network: nn.Module, source: str | Path, **use: Any) -> dict[str, Any]:
+    checkpoint = read_checkpoint(source)
+    check_plan(checkpoint.get("plan", {}), network, source, **use)
+    return checkpoint

@@ -1,4 +1,4 @@
-"""Weights of the official nnFormer (github.com/282857341/nnFormer) into ours and back.
+"""Weights of the official nnFormer (github.com/282857341/nnFormer) into ours.
 
 They mean the same only in a network with `quirks=True`. What stands where, I a stage and J a block:
 
@@ -46,15 +46,6 @@ def official_name(name: str) -> str:
             own = "model_down" if part == "encoder" else "decoder"
             return f"{own}.layers.{stage}.blocks.{block}.{_in_block(layer, part == 'decoder' and block == '0')}"
     raise KeyError(name)
-
-
-def to_official(network: NNFormer) -> State:
-    """Return the weights under the official names, with the index buffers that the official code keeps."""
-    state = {official_name(name): value for name, value in network.state_dict().items()}
-    for name, buffer in network.named_buffers():
-        if name.endswith("attention.index"):
-            state[official_name(name)] = buffer
-    return state
 
 
 def from_official(state: State, network: NNFormer) -> State:

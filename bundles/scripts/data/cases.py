@@ -41,12 +41,15 @@ def labelled_cases(
         for a case of several channel files, and `stamp` changes when a file does.
 
     Raises:
-        InputError: the dataset is missing, malformed or for other labels, or a case is unfit: missing, unreadable,
-            of another shape or position than its label, not 3D, not finite, or with an unknown label value.
+        InputError: a label's value is not from 0 to 255, the dataset is missing, malformed or for other labels, or a
+            case is unfit: missing, unreadable, of another shape or position than its label, not 3D, not finite, or with
+            an unknown label value.
     """
     folder = absolute(dataset_dir)
     content = read_dataset_json(folder)
     channels = list(channels.values()) if isinstance(channels, dict) else channels
+    if large := {name: value for name, value in labels.items() if value not in range(256)}:
+        raise InputError(f"labels have {large}: segmentations are files of 8 bits, give values from 0 to 255")
     unknown = {value for values in (regions or {}).values() for value in _values(values)} - set(labels.values())
     if unknown:
         raise InputError(f"regions {regions} have the values {sorted(unknown)}, allowed are {labels}: correct regions")

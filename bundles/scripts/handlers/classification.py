@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
+from ..errors import NOT_FINITE, InputError
 from ..files import keep_former, save_csv, save_json
 from ..metrics import BOOTSTRAP_RULE, auc_report
 from .one_process import check_one_process
@@ -38,15 +39,22 @@ class SaveProbabilities:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def collect(self, engine: Engine) -> None:
-        """Keep what this iteration found."""
+        """Keep what this iteration found.
+
+        Raises:
+            InputError: if that is no number, of which no score would tell.
+        """
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            if not output["pred"].isfinite().all():
+                raise InputError(NOT_FINITE)
             kept = {key: item[key] for key in ("case", "patient") if key in item}
             self.items.append(
                 {**kept, **{k: output[k].cpu().numpy() for k in ("pred", "label") if output.get(k) is not None}}
             )
 
     def write(self, engine: Engine) -> None:
-        """Write the probabilities."""
+        """Write the probabilities; those of an earlier run are kept."""
+        keep_former(self.folder, ("probabilities.csv",))
         rows = [
             {"case": i["case"], **{name: f"{p:.6f}" for name, p in zip(self.labels, i["pred"], strict=True)}}
             for i in self.items

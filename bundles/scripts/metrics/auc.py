@@ -36,7 +36,13 @@ def auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None
 
 
 def mean_auc(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Average the AUC over the findings (columns of (N, F)) of which both classes are there; NaN if none is."""
+    """Average the AUC over the findings (columns of (N, F)) of which both classes are there.
+
+    Returns:
+        NaN if there is no such finding, or any probability is NaN, which has no rank.
+    """
+    if np.isnan(probabilities).any():
+        return float("nan")
     values = np.array([auc(p, t)[0] for p, t in zip(probabilities.T, truth.T, strict=True)])
     return float(np.mean(values[~np.isnan(values)])) if np.any(~np.isnan(values)) else float("nan")
 

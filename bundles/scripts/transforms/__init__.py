@@ -13,7 +13,7 @@ from .regions import RegionTargetsd
 from .resample import Resampled
 from .resized_crop import RandResizedCropd
 from .rotate_zoom import RandRotateZoomd
-from .select_channels import SelectChannelsd
+from .select_channels import SelectChannelsd, seen_channels
 
 __all__ = [
     "ForegroundVoxelsd",
@@ -31,4 +31,5 @@ __all__ = [
     "SelectChannelsd",
     "is_body",
     "is_nonzero",
+    "seen_channels",
 ]

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Invertd, InvertibleTransform, MapTransform
 
-from ..errors import InputError
+from ..errors import NOT_FINITE, InputError
 from .interpolation import neighbours, places, weights
 
 
@@ -29,6 +29,9 @@ class InvertedLabelsd(MapTransform):
         orig_keys: key of the image that went through it.
         regions_class_order: the value to write for the first, second, ... region, so that inner ones come last; None
             for classes that exclude each other.
+
+    Raises:
+        InputError: if such a value is not from 0 to 255.
     """
 
     def __init__(
@@ -41,6 +44,10 @@ class InvertedLabelsd(MapTransform):
         super().__init__(keys)
         self.orig_key = orig_keys
         self.order = None if regions_class_order is None else list(regions_class_order)
+        if any(value not in range(256) for value in self.order or ()):
+            raise InputError(
+                f"regions_class_order is {self.order}: segmentations are files of 8 bits, give values from 0 to 255"
+            )
         self.invert = Invertd("probability", transform, orig_keys=orig_keys, nearest_interp=False)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
@@ -57,10 +64,7 @@ class InvertedLabelsd(MapTransform):
 
     def _labels(self, logits: torch.Tensor, image: MetaTensor) -> torch.Tensor:
         if not all(bool(logit.isfinite().all()) for logit in logits):
-            raise InputError(
-                "the network's output is NaN or infinite: its weights are of a training that diverged, or half "
-                "precision overflows; try another checkpoint, or --amp False"
-            )
+            raise InputError(NOT_FINITE)
         size, logits = logits.shape[1:], logits.flatten(1)
         # how much of a voxel's probability the network's grid holds: all, a part at the rim of a cut, nothing beyond
         # on the CPU, since inverting keeps coordinates of every voxel of the scan in double precision

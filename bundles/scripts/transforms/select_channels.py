@@ -1,4 +1,4 @@
-"""Some of the channels of an image."""
+"""Some of the channels of an image, and their names."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class SelectChannelsd(MapTransform):
 
     def __init__(self, keys: KeysCollection, channels: Sequence[int] | None = None) -> None:
         super().__init__(keys)
-        if channels is not None and not _is_list_of_numbers(channels):
-            raise InputError(f"used_channels is {channels!r}: give a list of numbers from 0, such as [1], or None")
+        _check(channels)
         self.channels = None if channels is None else list(channels)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
@@ -39,6 +38,29 @@ class SelectChannelsd(MapTransform):
                 raise InputError(f"used_channels is {self.channels}: the {key} has channels 0 to {len(d[key]) - 1}")
             d[key] = d[key][self.channels]
         return d
+
+
+def seen_channels(names: Sequence[str], channels: Sequence[int] | None = None) -> Sequence[str]:
+    """Name the channels that `SelectChannelsd` keeps.
+
+    Args:
+        names: of all channels, in order.
+        channels: numbers of those that are kept; None keeps all.
+
+    Raises:
+        InputError: if that is no list of different numbers from 0, or there are fewer names.
+    """
+    _check(channels)
+    if channels is None:
+        return names
+    if max(channels) >= len(names):
+        raise InputError(f"used_channels is {channels}: there are the channels 0 to {len(names) - 1}, {names}")
+    return [names[number] for number in channels]
+
+
+def _check(channels: Any) -> None:
+    if channels is not None and not _is_list_of_numbers(channels):
+        raise InputError(f"used_channels is {channels!r}: give a list of numbers from 0, such as [1], or None")
 
 
 def _is_list_of_numbers(value: Any) -> bool:

@@ -6,6 +6,17 @@ import itertools
 import torch
 import torch.nn.functional as F
 
+from scripts.checkpoints.nnformer_keys import official_name
+
+
+def to_official(network):
+    """Return the weights under the official names, with the index buffers that the official code keeps."""
+    state = {official_name(name): value for name, value in network.state_dict().items()}
+    for name, buffer in network.named_buffers():
+        if name.endswith("attention.index"):
+            state[official_name(name)] = buffer
+    return state
+
 
 @functools.cache
 def table_row(offset, window, quirks):

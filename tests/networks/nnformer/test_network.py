@@ -5,7 +5,6 @@ import pytest
 import torch
 from monai.networks.utils import convert_to_onnx
 
-from scripts.checkpoints.nnformer_keys import to_official
 from scripts.errors import InputError
 from scripts.networks import NNFormer
 from tests.networks.nnformer import naive
@@ -68,7 +67,7 @@ def test_network_equals_one_written_token_by_token(settings, size, quirks):
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     image = torch.randn(1, 1, *size).double()
-    expected, skips = naive.network(to_official(net), image[0], net.settings, quirks=quirks)
+    expected, skips = naive.network(naive.to_official(net), image[0], net.settings, quirks=quirks)
     with torch.no_grad():
         features = net.encoder(image)
         for found, skip in zip(features, skips, strict=True):
