@@ -2,10 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 
+from scripts.data.dataset_json import paired_images
+from scripts.data.splits import split_cases
+from scripts.files import save_json
 from tools.project import ROOT
 from tools.report.__main__ import report
 from tools.report.records import read_results
@@ -213,6 +217,21 @@ def hippocampus(run):
     """Return the scores of a run by class and metric, as they are written."""
     summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
     return {name: {m: spread(scores[m], digits) for m, digits in METRICS.items()} for name, scores in summary.items()}
+
+
+def test_the_snippet_picks_the_cases_of_the_page(tmp_path, monkeypatch):
+    listed = json.loads((RESULTS / "hippocampus_model" / "cases.json").read_text())
+    release = tmp_path / "Task04_Hippocampus"
+    released = {"labels": {}, "modality": {}, "training": [{"image": f"./imagesTr/{n}.nii.gz"} for n in range(260)]}
+    save_json(released, release / "dataset.json")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    snippet = re.search(r"```python\n(.*?)```", (RESULTS / "hippocampus_model.md").read_text(), re.DOTALL)
+    exec(snippet[1], {})
+    cases = paired_images("data/Task04_Hippocampus")
+    assert all(Path(path).parent.parent == release for case in cases for path in (case["image"], case["label"]))
+    parts = split_cases(cases)
+    assert len(cases) == 200 and [case["case"] for case in parts["test"]] == sorted(listed["test"])
 
 
 def test_the_report_is_rendered_from_the_records_beside_it(tmp_path):
