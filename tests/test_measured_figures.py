@@ -7,9 +7,11 @@ from statistics import mean, stdev
 
 import pytest
 
+from scripts.command_line import flags
 from scripts.data.dataset_json import paired_images
 from scripts.data.splits import split_cases
 from scripts.files import save_json
+from tools.measure import main as measure
 from tools.project import ROOT
 from tools.report.__main__ import report
 from tools.report.records import read_results
@@ -109,6 +111,17 @@ def test_steps():
             memory = f"estimated {cost['peak_memory_gib']:.0f} GiB in float32, {cost['activations_gib']:.0f} of them "
             memory += "activations, which mixed precision shrinks"
         assert f"| {cost['batch_size']} | {seconds} | {memory} | `{command}` |" in card_text(cost["bundle"])
+
+
+def test_memory_in_the_readme(capsys):
+    rows = re.findall(
+        r"\| `(\w+_(?:pretrain|segmentation))( --.*)?` \| (\d+) \| ([\d.]+) \|", (ROOT / "README.md").read_text()
+    )
+    assert len(rows) == 6
+    for bundle, options, batch, memory in rows:
+        measure(bundle, **flags([*options.split(), "--estimate"]))
+        found = json.loads(capsys.readouterr().out)
+        assert [batch, memory] == [str(found["batch_size"]), f"{found['peak_memory_gib']:.1f}"]
 
 
 def test_chest_xrays():
