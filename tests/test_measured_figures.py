@@ -113,6 +113,19 @@ def test_steps():
         assert f"| {cost['batch_size']} | {seconds} | {memory} | `{command}` |" in card_text(cost["bundle"])
 
 
+def test_results_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    networks = " ".join((RESULTS / "hippocampus_networks.md").read_text().split())
+    for quoted in ("by 0.015 to 0.018 on average", "by 0.045 to 0.094 of training from scratch for 300 steps"):
+        assert quoted in networks and re.search(r"0\.\d+ to 0\.\d+", quoted)[0] in readme
+    assert f"test Dice {hippocampus('shipped')['mean']['dsc']} on 40 cases" in readme
+    cpu, gpu = (json.loads((RESULTS / "spark3d" / f"{name}.json").read_text()) for name in ("cost", "cost_gpu"))
+    memory = cpu["peak_memory_mib"]["0.75"] / cpu["peak_memory_mib"]["dense"]
+    faster, on_gpu = (cost["step"]["0.75"]["times_faster"] for cost in (cpu, gpu))
+    assert f"{faster} times faster than dense masking on a CPU, in {memory:.0%}".replace("%", " %") in readme
+    assert f"{on_gpu} times on an H200" in readme
+
+
 def test_memory_in_the_readme(capsys):
     rows = re.findall(
         r"\| `(\w+_(?:pretrain|segmentation))( --.*)?` \| (\d+) \| ([\d.]+) \|", (ROOT / "README.md").read_text()
