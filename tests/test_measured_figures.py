@@ -164,6 +164,11 @@ def test_hippocampus():
         assert [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == [mean[metric] for metric in METRICS]
 
 
+def test_hippocampus_metadata():
+    metadata = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"mean_dice": round(hippocampus_mean("shipped_plain"), 3)}
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [("shipped_plain", "shipped"), ("default", "default_mirrored"), ("finetuned", "scratch")]
 )
