@@ -218,7 +218,7 @@ def hippocampus_mean(run):
     [
         ("first", "first_mirrored", "the first |"),
         ("second", "second_mirrored", "the second |"),
-        ("shipped_plain", "shipped", "both: the model |"),
+        ("shipped_plain", "shipped", "the first and the second: the model |"),
         ("again", "again_mirrored", "the second's commands on another machine"),
         ("both", "both_mirrored", "that one and the first"),
         ("seed1", "seed1_mirrored", "seed 1, 8000 steps"),
