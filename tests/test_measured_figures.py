@@ -2,10 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 
+from scripts.command_line import flags
+from scripts.data.dataset_json import paired_images
+from scripts.data.splits import split_cases
+from scripts.files import save_json
+from tools.measure import main as measure
 from tools.project import ROOT
 from tools.report.__main__ import report
 from tools.report.records import read_results
@@ -107,6 +113,30 @@ def test_steps():
         assert f"| {cost['batch_size']} | {seconds} | {memory} | `{command}` |" in card_text(cost["bundle"])
 
 
+def test_results_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    networks = " ".join((RESULTS / "hippocampus_networks.md").read_text().split())
+    for quoted in ("by 0.015 to 0.018 on average", "by 0.045 to 0.094 of training from scratch for 300 steps"):
+        assert quoted in networks and re.search(r"0\.\d+ to 0\.\d+", quoted)[0] in readme
+    assert f"test Dice {hippocampus('shipped')['mean']['dsc']} on 40 cases" in readme
+    cpu, gpu = (json.loads((RESULTS / "spark3d" / f"{name}.json").read_text()) for name in ("cost", "cost_gpu"))
+    memory = cpu["peak_memory_mib"]["0.75"] / cpu["peak_memory_mib"]["dense"]
+    faster, on_gpu = (cost["step"]["0.75"]["times_faster"] for cost in (cpu, gpu))
+    assert f"{faster} times faster than dense masking on a CPU, in {memory:.0%}".replace("%", " %") in readme
+    assert f"{on_gpu} times on an H200" in readme
+
+
+def test_memory_in_the_readme(capsys):
+    rows = re.findall(
+        r"\| `(\w+_(?:pretrain|segmentation))( --.*)?` \| (\d+) \| ([\d.]+) \|", (ROOT / "README.md").read_text()
+    )
+    assert len(rows) == 6
+    for bundle, options, batch, memory in rows:
+        measure(bundle, **flags([*options.split(), "--estimate"]))
+        found = json.loads(capsys.readouterr().out)
+        assert [batch, memory] == [str(found["batch_size"]), f"{found['peak_memory_gib']:.1f}"]
+
+
 def test_chest_xrays():
     page = (RESULTS / "chestxray14.md").read_text()
     arms = {"finetuned": "fine-tuned", "scratch": "scratch", "scratch_layer_decay": "scratch, rates as fine-tuned"}
@@ -132,6 +162,11 @@ def test_hippocampus():
     for row, run in zip(rows, runs, strict=True):
         mean = hippocampus(run)["mean"]
         assert [row["DSC"], row["NSD (1 mm)"], row["HD95 (mm)"]] == [mean[metric] for metric in METRICS]
+
+
+def test_hippocampus_metadata():
+    metadata = json.loads((ROOT / "bundles/hippocampus_segmentation/configs/metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"mean_dice": round(hippocampus_mean("shipped_plain"), 3)}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +218,7 @@ def hippocampus_mean(run):
     [
         ("first", "first_mirrored", "the first |"),
         ("second", "second_mirrored", "the second |"),
-        ("shipped_plain", "shipped", "both: the model |"),
+        ("shipped_plain", "shipped", "the first and the second: the model |"),
         ("again", "again_mirrored", "the second's commands on another machine"),
         ("both", "both_mirrored", "that one and the first"),
         ("seed1", "seed1_mirrored", "seed 1, 8000 steps"),
@@ -213,6 +248,21 @@ def hippocampus(run):
     """Return the scores of a run by class and metric, as they are written."""
     summary = json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text())["summary"]
     return {name: {m: spread(scores[m], digits) for m, digits in METRICS.items()} for name, scores in summary.items()}
+
+
+def test_the_snippet_picks_the_cases_of_the_page(tmp_path, monkeypatch):
+    listed = json.loads((RESULTS / "hippocampus_model" / "cases.json").read_text())
+    release = tmp_path / "Task04_Hippocampus"
+    released = {"labels": {}, "modality": {}, "training": [{"image": f"./imagesTr/{n}.nii.gz"} for n in range(260)]}
+    save_json(released, release / "dataset.json")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    snippet = re.search(r"```python\n(.*?)```", (RESULTS / "hippocampus_model.md").read_text(), re.DOTALL)
+    exec(snippet[1], {})
+    cases = paired_images("data/Task04_Hippocampus")
+    assert all(Path(path).parent.parent == release for case in cases for path in (case["image"], case["label"]))
+    parts = split_cases(cases)
+    assert len(cases) == 200 and [case["case"] for case in parts["test"]] == sorted(listed["test"])
 
 
 def test_the_report_is_rendered_from_the_records_beside_it(tmp_path):

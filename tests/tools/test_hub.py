@@ -48,14 +48,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_what_arrives_and_comes_back_is_the_release(hub: Hub, tmp_path: Path) -> None:
     release(NAME, output_dir=str(tmp_path / "dist"))
-    with zipfile.ZipFile(tmp_path / "dist" / f"{NAME}_v0.1.0.zip") as archive:
-        archive.extractall(tmp_path / "released")
+    guide = (ROOT / "docs" / "sharing.md").read_text()
+    packed, target = re.search(r"```bash\nunzip (\S+) -d (\S+)\n```", guide).groups()
+    with zipfile.ZipFile(tmp_path / packed) as archive:
+        archive.extractall(tmp_path / target)
     bundle = tmp_path / "released" / NAME
     (bundle / "models").mkdir()
     (bundle / "models" / "model.pt").write_bytes(bytes(range(256)) * 1000)
     released = files(bundle)
 
-    guide = (ROOT / "docs" / "sharing.md").read_text()
     push, fetch = (
         re.search(rf"```bash\n(python -m \S+ {what}.*?)\n```", guide, re.S)[1]
         for what in ("monai.bundle push_to_hf_hub", r"download [^`]*huggingface_hub")

@@ -46,9 +46,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """One study: facts, tables and pictures."""
+    """One study: the command of its runs, facts, tables and pictures."""
 
     study: dict[str, Any]
+    command: str
     facts: dict[str, str]
     tables: list[Table]
     pictures: list[Picture]
@@ -109,7 +110,8 @@ def make_section(results: Results, folder: Path) -> Section:
     for stem, (figure, caption) in drawn.items():
         save_figure(figure, folder / f"{stem}.png")
         pictures.append(Picture(folder / f"{stem}.png", caption))
-    return Section(results.study, make_facts(results), tables, [*pictures, *_reconstructions(results, folder)])
+    command = f"python -m tools.experiment {results.study['file']} --output_dir experiments/{name}"
+    return Section(results.study, command, make_facts(results), tables, [*pictures, *_reconstructions(results, folder)])
 
 
 def make_facts(results: Results) -> dict[str, str]:

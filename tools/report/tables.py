@@ -17,13 +17,13 @@ from .records import Arm, Record, Results, Scores, score_table, shared_runs
 
 @dataclass(frozen=True)
 class Table:
-    """A title, what it says and how to read it, columns, rows of text, and a command per row."""
+    """A title, what it says and how to read it, columns, rows of text, and a pattern of each row's runs."""
 
     title: str
     note: str
     columns: list[str]
     rows: list[list[str]]
-    commands: list[str]
+    runs: list[str]
 
 
 def score_rows(results: Results) -> Table:
@@ -47,7 +47,7 @@ def score_rows(results: Results) -> Table:
         f"Mean ± standard deviation over seeds; the interval resamples test cases (bootstrap). NSD at "
         f"{first['nsd_tolerance_mm']:g} mm. {first['empty_rule']} Hours: training and pretraining, mean over seeds."
     )
-    return Table("Test scores", note, columns, rows, [_command(results, arm) for arm in results.arms])
+    return Table("Test scores", note, columns, rows, [arm.pattern for arm in results.arms])
 
 
 def paired(results: Results) -> list[tuple[Arm, Arm, Comparison]]:
@@ -84,12 +84,12 @@ def difference_rows(results: Results) -> Table:
     )
     columns = ["dataset", "arm", "cases", "compared with", "difference", "95 % over cases", "95 % over seeds"]
     columns += ["seeds ahead", "p", "Holm", "shows"]
-    return Table("Paired differences", note, columns, rows, [_command(results, arm) for arm, _, _ in pairs])
+    return Table("Paired differences", note, columns, rows, [arm.pattern for arm, _, _ in pairs])
 
 
 def convergence_rows(results: Results) -> Table:
     """Return steps until the validation Dice reaches shares of what the reference ends with."""
-    rows, commands = [], []
+    rows, runs = [], []
     for arm in results.arms:
         reference = results.reference(arm) or arm
         window = window_of(reference)
@@ -101,7 +101,7 @@ def convergence_rows(results: Results) -> Table:
             cells += [str(steps_to_reach(arm, share * final, window, counted)) for share in SHARES]
         height = area(arm, min(record["steps"] for record in reference.runs.values()))
         rows.append([*cells, "–" if height is None else f"{height:.3f}"])
-        commands.append(_command(results, arm))
+        runs.append(arm.pattern)
     shares = [f"{share:.0%}" for share in SHARES]
     note = (
         "Steps until the validation Dice reaches a share of the reference's final one (its mean over seeds), both "
@@ -111,7 +111,7 @@ def convergence_rows(results: Results) -> Table:
         "of fine-tuning. Area: mean height of the curve over the reference's steps."
     )
     columns = ["dataset", "arm", "cases", "reference", *shares, *(f"{share} with pretraining" for share in shares)]
-    return Table("Convergence", note, [*columns, "area"], rows, commands)
+    return Table("Convergence", note, [*columns, "area"], rows, runs)
 
 
 def rank_rows(ranks: Ranks, arms: list[Arm], title: str) -> Table:
@@ -183,8 +183,3 @@ def _hours(arm: Arm) -> str:
         return float(sum(part["timing"]["training"]["seconds"] for part in spent))
 
     return f"{np.mean([seconds(record) for record in arm.runs.values()]) / 3600:.2f}"
-
-
-def _command(results: Results, arm: Arm) -> str:
-    study = results.study
-    return f"python -m tools.experiment {study['file']} --output_dir experiments/{study['name']} --only '{arm.pattern}'"
