@@ -16,6 +16,7 @@ from tools.new_bundle.__main__ import commands, main
 from tools.new_bundle.intensity import component
 from tools.new_bundle.pretrained import read_plan
 from tools.render.bundle import render_card
+from tools.render.bundle_table import tables
 from tools.zoo_check.metadata import SCHEMA
 
 pytestmark = pytest.mark.slow
@@ -48,6 +49,7 @@ def test_it_is_what_its_card_says_and_passes_the_static_checks(made):
     assert inference["intensity"]["_target_"] == "ScaleIntensityRanged"
     for overlay in ("evaluate", "multi_gpu_train", "unetr", "nnformer"):
         ConfigParser.load_config_files([made / "configs/train.json", made / f"configs/{overlay}.json"])
+    assert "| [my_organ](bundles/my_organ/docs/README.md) | My organ | CT |" in tables([card])  # in README.md
     texts = [path.read_text() for folder in ("configs", "docs") for path in (made / folder).iterdir()]
     assert not any(str(made.parent.parent) in text for text in texts)
     assert (made / "scripts" / "networks").is_dir() and not list(made.parent.glob(".*"))
