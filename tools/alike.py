@@ -10,7 +10,7 @@ import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
 from scripts.checkpoints.preprocessing import meaning_of
-from scripts.checkpoints.settings import PLACES, SHAPELESS
+from scripts.checkpoints.settings import OF_THE_WHOLE, SHAPELESS, meaning_of_setting
 from scripts.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -68,4 +68,4 @@ def _kind(content: dict[str, Any]) -> Any:
     plan = content.get("plan", {})
     settings = plan.get("network") or {}
     told = [meaning_of(plan.get(key)) for key in ("classes", "channels", "spacing", "normalization")]
-    return shapes, told, [settings.get(key) for key in (*SHAPELESS, PLACES)]
+    return shapes, told, [meaning_of_setting(settings.get(key)) for key in (*SHAPELESS, *OF_THE_WHOLE)]

@@ -15,7 +15,7 @@ from .classes import Classes, check_classes
 from .preprocessing import check_spacing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
-from .settings import PLACES, SHAPELESS, check_settings
+from .settings import OF_THE_WHOLE, SHAPELESS, check_settings
 
 State = dict[str, torch.Tensor]
 
@@ -122,7 +122,7 @@ def _checked_states(
     checkpoint = read_checkpoint(source)
     plan = checkpoint.get("plan", {})
     check_classes(plan, classes, source)
-    check_settings(plan, network, (*SHAPELESS, PLACES), source)
+    check_settings(plan, network, (*SHAPELESS, *OF_THE_WHOLE), source)
     check_spacing(plan, spacing, source)
     check_unseen(plan, unseen, source)
     return networks_in(checkpoint)
