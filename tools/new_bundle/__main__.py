@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.data.reading import as_list
 from scripts.data.split_lists import PARTS
-from scripts.errors import InputError, check_flags
+from scripts.errors import InputError
 from scripts.files import absolute, read_json, save_csv, save_json
 
 from ..cli import cli
@@ -51,7 +51,6 @@ def main(
         leave_out: go on without the cases that have errors, instead of stopping.
         num_workers: processes that read the data; 0 reads in this one.
     """
-    check_flags(leave_out=leave_out)
     names = [str(channel) for channel in ([channels] if isinstance(channels, str) else channels or [])]
     available = bytes_of(memory)
     bundle = place_of(name, absolute(target))
