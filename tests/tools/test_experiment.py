@@ -312,6 +312,10 @@ def test_the_data_hash_follows_names_and_content_not_the_place(tmp_path):
         ({"variants": {"a": {"only_for": ["b"]}}}, "which are no initialisations"),
         ({"seeds": []}, "one value at least"),
         ({"networks": {"resenc": {}}}, "needs a pretraining bundle"),
+        ({"networks": {"resenc": {"pretraining": {}}}}, "networks 'resenc', pretraining: bundle missing"),
+        ({"networks": {"resenc": {"pretraining": {"config": []}}}}, "pretraining: unknown config; allowed are bundle"),
+        ({"datasets": {"mine": {}}}, "datasets 'mine': bundle and folder missing; see docs/experiments.md"),
+        ({"unlabelled": {"heads": {"knobs": {}}}}, "unlabelled 'heads': folder missing"),
     ],
 )
 def test_a_wrong_study_is_refused_in_one_line(tmp_path, change, message):

@@ -34,7 +34,7 @@ def main(
     pretrained: str | None = None,
     target: str = str(ROOT / "bundles"),
     channels: Any = None,
-    labels: dict[str, int] | None = None,
+    labels: Any = None,
     leave_out: bool = False,
     num_workers: int = 0,
 ) -> None:
@@ -58,7 +58,7 @@ def main(
     source = find_source(data, names or None)
     if names and source.channels and len(names) != len(source.channels):
         raise InputError(f"--channels names {len(names)}, {source.folder} has {source.channels}: give as many")
-    if labels and not all(isinstance(value, int) for value in labels.values()):
+    if labels and not (isinstance(labels, dict) and all(isinstance(value, int) for value in labels.values())):
         raise InputError(f"labels is {labels}: give values by name, such as \"{{'liver': 1}}\"")
     stated = {"background": 0, **{str(key): value for key, value in labels.items()}} if labels else source.labels
     print(f"{source.folder}: {source.form}, {len(source.cases)} labelled cases")

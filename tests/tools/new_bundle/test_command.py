@@ -168,6 +168,14 @@ def test_errors_stop_it_and_cases_can_be_left_out(tmp_path, capsys):
     assert len(content["training"]) == 7 and not any("c3" in case["image"] for case in content["training"])
 
 
+@pytest.mark.parametrize("labels", ["liver", ["liver"], 1, {"liver": "1"}])
+def test_labels_without_values_are_refused(tmp_path, labels):
+    data = write_plain(tmp_path / "data", 1)
+    with pytest.raises(InputError, match="give values by name, such as "):
+        main("organ", str(data), target=str(tmp_path), labels=labels)
+    assert not (tmp_path / "organ").exists()
+
+
 def test_an_existing_folder_is_not_overwritten(tmp_path):
     (tmp_path / "organ").mkdir()
     with pytest.raises(InputError, match="exists and is not overwritten"):
