@@ -258,6 +258,14 @@ def test_shares_of_several_machines_are_the_study(study, places, tmp_path):
         share(plan, "4/3")
 
 
+def test_a_share_without_runs_has_nothing_to_do(study, places, capsys):
+    few = dataclasses.replace(study, initialisations={"scratch": {}}, budgets=[3], seeds=[0])
+    assert run_study(few, places, shard="2/2", run=FakeRuns()) == 0
+    assert "share 2/2 has no runs: there are fewer groups" in capsys.readouterr().out and not records(places)
+    with pytest.raises(InputError, match="no run is named 'nothing'"):
+        run_study(few, places, shard="1/2", only="nothing", run=FakeRuns())
+
+
 def test_one_row_is_repeated_by_its_pattern(study, places):
     assert run_study(study, places, only="phantoms-resenc-mae_heads-default-n3-*", run=FakeRuns()) == 0
     assert sum(name.startswith("phantoms-") for name in records(places)) == 2

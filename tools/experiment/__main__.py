@@ -91,7 +91,11 @@ def run_study(
     extra = extra or {}
     prepare_data(study, places)
     plan = expand(study, cache(lambda folder: data_digest(places.data / folder)))
-    chosen = [run for run in share(plan, shard) if fnmatch(run.name, only)]
+    shared = share(plan, shard)
+    if not shared:
+        _say(f"share {shard} has no runs: there are fewer groups, whose runs share a pretraining, than shares")
+        return 0
+    chosen = [run for run in shared if fnmatch(run.name, only)]
     if not chosen:
         raise InputError(f"no run is named {only!r}: there are {plan.runs[0].name} and {len(plan.runs) - 1} more")
     open_runs = [run for run in chosen if not is_recorded(study, run, places)]
