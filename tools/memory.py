@@ -86,7 +86,7 @@ class _ValuesMeetMeta(TorchFunctionMode):
 def peak_bytes(device: str, now: bool = False) -> int:
     """Return the most memory that this process had so far, or what it has now."""
     if device.startswith("cuda"):
-        return torch.cuda.memory_allocated() if now else torch.cuda.max_memory_allocated()
+        return torch.cuda.memory_allocated(device) if now else torch.cuda.max_memory_allocated(device)
     if now:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     # of this program alone; getrusage starts from what its parent held
