@@ -47,7 +47,8 @@ def test_losses_kept_as_numpys_numbers_do_no_harm(tmp_path):
     torch.save(content, tmp_path / "new.model", _use_new_zipfile_serialization=False)
     (tmp_path / "old.model").write_bytes((tmp_path / "new.model").read_bytes().replace(b"numpy._core", b"numpy.core"))
     for name in ("new.model", "old.model"):
-        assert torch.equal(read_checkpoint(tmp_path / name)["model"]["encoder.stem.weight"], STATE["encoder.stem.weight"])
+        state = read_checkpoint(tmp_path / name)["model"]
+        assert torch.equal(state["encoder.stem.weight"], STATE["encoder.stem.weight"])
 
 
 def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path):

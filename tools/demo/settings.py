@@ -159,7 +159,8 @@ def segmentation_cases(data: Path) -> list[dict[str, Any]]:
         return labelled_cases(data, config["labels"], config["channels"])
     except InputError as error:
         raise InputError(
-            f"{error} (the demo takes data of {SEGMENT} alone; for others: python -m tools.new_bundle --name <name> --data {data})"
+            f"{error} (the demo takes data of {SEGMENT} alone; for others: "
+            f"python -m tools.new_bundle --name <name> --data {data})"
         ) from None
 
 

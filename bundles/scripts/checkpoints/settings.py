@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..processes import rank_and_size
 
 SHAPELESS = ("num_heads", "windows", "shift_mask", "quirks", "stem_strides", "down_paddings")
-# These may change as an encoder is transferred. Of another grid with as many patches, each would get another's position.
+# These may change as an encoder is transferred; of another grid with as many patches, each would get another's position
 OF_THE_WHOLE = ("image_size", "skips", "strides")
 
 
