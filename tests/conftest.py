@@ -29,8 +29,9 @@ def own_modules():
 
 
 @pytest.fixture(autouse=True)
-def keep_own_modules(own_modules):
+def keep_own_modules(own_modules, monkeypatch):
     """Put them back after a test in which a bundle's copy took their place, or their classes no longer pickle."""
+    monkeypatch.setattr(sys, "path", list(sys.path))  # which such a bundle leads with its own folder
     yield
     if sys.modules.get("scripts") is not own_modules["scripts"]:
         for name in [name for name in sys.modules if (name + ".").startswith("scripts.")]:

@@ -10,7 +10,7 @@ import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
 from scripts.checkpoints.preprocessing import meaning_of, preparation
-from scripts.checkpoints.settings import PLACES, SHAPELESS
+from scripts.checkpoints.settings import OF_THE_WHOLE, SHAPELESS, meaning_of_setting
 from scripts.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -71,4 +71,4 @@ def _kind(content: dict[str, Any]) -> Any:
     plan = content.get("plan", {})
     settings = plan.get("network") or {}
     told = [*preparation(plan), *(meaning_of(plan.get(key)) for key in ("classes", "spacing"))]
-    return shapes, told, [settings.get(key) for key in (*SHAPELESS, PLACES)]
+    return shapes, told, [meaning_of_setting(settings.get(key)) for key in (*SHAPELESS, *OF_THE_WHOLE)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.errors import check_flags
 from scripts.files import check_free, save_tensors
 
 from .alike import mean_of, read_alike
@@ -26,7 +25,6 @@ def average(output: str, *checkpoints: str, half: bool = False) -> None:
     Raises:
         InputError: if there is nothing to average, the networks differ or `output` exists.
     """
-    check_flags(half=half)
     check_free(output)
     states, plan = read_alike(checkpoints)
     save_tensors({"model": mean_of(states, half), "plan": plan | {"averaged": len(states)}}, output)

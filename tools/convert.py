@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
+from scripts.checkpoints.read import NUMBERS
 from scripts.checkpoints.resenc_keys import from_nnssl as nnssl_names
 from scripts.checkpoints.resenc_keys import to_nnunet as nnunet_names
 from scripts.errors import InputError
@@ -20,12 +20,6 @@ from .nnunet_architecture import network_settings
 from .nnunet_plans import CONFIGURATION, in_our_words, matching_plans, num_channels, read_plans
 
 WEIGHTS = ("spark_weights", "network_weights")  # the first one has tokens and densification besides
-# nnssl keeps its losses as numpy's numbers; these classes hold values and run no code
-NUMBERS: list[Any] = [
-    np.float64().__reduce__()[0],
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
-]
 
 
 def to_nnunet(

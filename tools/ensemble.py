@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.errors import InputError, check_flags
+from scripts.errors import InputError
 from scripts.files import check_free, save_tensors
 
 from .alike import mean_of, read_alike
@@ -26,7 +26,6 @@ def ensemble(output: str, *checkpoints: str, half: bool = False) -> None:
     Raises:
         InputError: if there are fewer than two networks, they differ, or `output` exists.
     """
-    check_flags(half=half)
     check_free(output)
     states, plan = read_alike(checkpoints)
     if len(states) < 2:

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import InputError, check_flags
+from scripts.errors import InputError
 from scripts.files import save_bytes, save_json, save_text
 
 from .catalogue import write_catalogue
@@ -112,7 +112,6 @@ def main(
         large_files: put the weights beside the zips as well, and list them in the bundles' `large_files.yml`.
         root: project folder.
     """
-    check_flags(large_files=large_files)
     if large_files and not url:
         raise InputError("large_files.yml says where the weights are served: give --url")
     project, output = Path(root), Path(output_dir)

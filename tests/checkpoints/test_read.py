@@ -3,6 +3,7 @@ import pickle
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,16 @@ def test_file_folder_and_zip_give_the_same(bundle, tmp_path):
 def test_a_plain_state_dict_will_do(tmp_path):
     torch.save(STATE, tmp_path / "plain.pt")
     assert list(read_checkpoint(tmp_path / "plain.pt")["model"]) == list(STATE)
+
+
+def test_losses_kept_as_numpys_numbers_do_no_harm(tmp_path):
+    """nnU-Net and the official nnFormer keep them, and numpy before 2 writes them under another name."""
+    content = {"state_dict": STATE, "plot_stuff": ([np.float64(0.5), np.float32(0.25)], [], [], [np.float64(0.75)])}
+    torch.save(content, tmp_path / "new.model", _use_new_zipfile_serialization=False)
+    (tmp_path / "old.model").write_bytes((tmp_path / "new.model").read_bytes().replace(b"numpy._core", b"numpy.core"))
+    for name in ("new.model", "old.model"):
+        state = read_checkpoint(tmp_path / name)["model"]
+        assert torch.equal(state["encoder.stem.weight"], STATE["encoder.stem.weight"])
 
 
 def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from scripts.checkpoints import load_weights, transfer_weights
 from scripts.errors import InputError
-from scripts.networks import ResEncUNet, Spark3D
+from scripts.networks import NNFormer, ResEncUNet, Spark3D
 
 SMALL = {"features": (4, 6, 8), "num_blocks": (1, 1, 2), "strides": (1, 2, 2)}
 
@@ -204,3 +204,27 @@ def test_dropout_may_come_or_go(tmp_path, before, after):
     transfer_weights(network, tmp_path / "model.pt", "encoder+decoder")
     given, taken = dict(source.named_parameters()), dict(network.named_parameters())
     assert given.keys() == taken.keys() and all(torch.equal(taken[key], value) for key, value in given.items())
+
+
+def test_other_strides_of_a_unet_are_warned_of_and_not_run(tmp_path, caplog):
+    path = saved(tmp_path, LABELS, network=unet(1).settings)
+    same = unet(2, strides=((1, 1, 1), 2, [2, 2, 2]))
+    assert load_weights(same, path) and transfer_weights(same, path) and caplog.text == ""
+    transfer_weights(unet(2, strides=(1, [2, 2, 1], 2)), path)
+    assert "pretrained with strides [1, 2, 2], here they are [1, [2, 2, 1], 2]: its features" in caplog.text
+    with pytest.raises(InputError, match=r"trained with strides \[1, 2, 2\], here it is \[2, 2, 2\]"):
+        load_weights(unet(2, strides=(2, 2, 2)), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("stem_strides", [[1, 2, 2], [1, 2, 2]]), ("down_paddings", [[0, 1, 1], [1, 1, 1]])]
+)
+def test_another_geometry_of_an_nnformer_is_refused(tmp_path, name, value):
+    """No tensor's shape tells it."""
+    small = {"embed_dim": 4, "num_heads": (1, 1, 1), "depths": (1, 1, 1), "windows": (2, 2, 2), "down_strides": (2, 2)}
+    source, other = NNFormer(1, 2, **small), NNFormer(1, 2, **{**small, name: value})
+    torch.save({"model": source.state_dict(), "plan": {"network": source.settings}}, tmp_path / "model.pt")
+    for into in (load_weights, transfer_weights):
+        assert into(NNFormer(1, 2, **small), tmp_path / "model.pt")
+        with pytest.raises(InputError, match=f"was trained with {name} "):
+            into(other, tmp_path / "model.pt")

@@ -109,6 +109,11 @@ def test_weights_that_another_setting_would_take_for_others_are_refused(tmp_path
     with pytest.raises(InputError, match="trained with num_heads 3, here it is 6"):
         transfer_weights(unetr(num_heads=6), path)
     assert load_weights(mae(), path) and transfer_weights(unetr(), path)
+    other = unetr(skips=[1, 3])
+    path = saved(tmp_path / "unetr.pt", other, plan={"network": other.settings})
+    assert load_weights(unetr(skips=(1, 3)), path) and transfer_weights(unetr(skips=[1, 2]), path)
+    with pytest.raises(InputError, match=r"trained with skips \[1, 3\], here it is \[1, 2\]"):
+        load_weights(unetr(skips=[1, 2]), path)
 
 
 @pytest.mark.parametrize("parts", ["decoder", "encoder+decoder"])

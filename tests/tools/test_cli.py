@@ -44,6 +44,19 @@ def test_a_misspelled_option_stops_the_command_before_it_starts(calls, arguments
     assert "ERROR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", [["--half=false"], ["--half", "no"], ["--half=1"]])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_switch_is_true_or_false_and_no_text(calls, given, several):
+    def average(output: str, half: bool = False, **knobs: object) -> None:
+        calls.append((half, knobs))
+
+    component, before = ({"average": average}, ["average"]) if several else (average, [])
+    with pytest.raises(InputError, match="half is .*; write True or False"):
+        cli(component, [*before, "out", *given])
+    cli(component, [*before, "out", "--half=False", "--amp=false"])
+    assert calls == [(False, {"amp": "false"})]
+
+
 def test_help_is_that_of_the_function(calls, capsys):
     def average(output: str) -> None:
         """Average some weights.

@@ -126,6 +126,14 @@ def test_nnssl_weights_give_nnssl_features(tmp_path: Path, image: torch.Tensor, 
     assert plan["spacing"] == [1, 2, 3] and plan["patch_size"] == [8, 16, 32] and plan["normalization"] == "ZScore"
 
 
+def test_losses_of_a_former_numpy_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint_final.pth"
+    content = {"network_weights": library_network().state_dict(), "_best_ema": np.float64(0.5)}
+    torch.save(content, file, _use_new_zipfile_serialization=False)
+    file.write_bytes(file.read_bytes().replace(b"numpy._core", b"numpy.core"))
+    assert convert.read_nnssl(file)["_best_ema"] == 0.5
+
+
 def test_there_and_back(tmp_path: Path) -> None:
     ours = ResEncUNet(1, 1, weight_init="default", **SMALL)
     torch.save(ours.state_dict(), tmp_path / "a.pt")

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,9 @@ from scripts.command_line import check_settings, flags
 from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of
 from tools.cli import cli
+from tools.demo import __main__ as program
 from tools.demo.__main__ import demo, last_lines, run_demo, run_logged
+from tools.demo.commands import commands_to_go_on
 from tools.demo.settings import GENERATED, REAL, ROOT, make_settings
 from tools.demo.steps import make_steps
 
@@ -62,6 +65,17 @@ def test_batches_are_lowered_to_the_memory():
     assert scarce.pretrain["batch_size"] == scarce.segment["batch_size"] == 1
     with pytest.raises(InputError, match="memory 0.1GB is too small: a step of spark3d_pretrain takes 0"):
         make_settings(memory="0.1GB")
+
+
+@pytest.mark.parametrize("memory", [None, "0.45GB"])
+def test_the_command_that_continues_asks_for_the_same(tmp_path, phantoms, monkeypatch, memory):
+    asked = []
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(program, "run_demo", lambda settings, *_: asked.append(settings))
+    settings = make_settings(str(phantoms / "labelled"), str(phantoms / "unlabelled"), 20, memory)
+    commands = dict(commands_to_go_on(tmp_path / "demo", settings))
+    cli(demo, shlex.split(commands["Continue an interrupted run of this demo"])[3:])
+    assert asked == [settings] and asked[0].memory == settings.memory
 
 
 def test_both_arms_differ_only_in_the_weights_their_warm_up_and_folders(tmp_path):

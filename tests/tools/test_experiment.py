@@ -258,6 +258,14 @@ def test_shares_of_several_machines_are_the_study(study, places, tmp_path):
         share(plan, "4/3")
 
 
+def test_a_share_without_runs_has_nothing_to_do(study, places, capsys):
+    few = dataclasses.replace(study, initialisations={"scratch": {}}, budgets=[3], seeds=[0])
+    assert run_study(few, places, shard="2/2", run=FakeRuns()) == 0
+    assert "share 2/2 has no runs: there are fewer groups" in capsys.readouterr().out and not records(places)
+    with pytest.raises(InputError, match="no run is named 'nothing'"):
+        run_study(few, places, shard="1/2", only="nothing", run=FakeRuns())
+
+
 def test_one_row_is_repeated_by_its_pattern(study, places):
     assert run_study(study, places, only="phantoms-resenc-mae_heads-default-n3-*", run=FakeRuns()) == 0
     assert sum(name.startswith("phantoms-") for name in records(places)) == 2
@@ -312,6 +320,10 @@ def test_the_data_hash_follows_names_and_content_not_the_place(tmp_path):
         ({"variants": {"a": {"only_for": ["b"]}}}, "which are no initialisations"),
         ({"seeds": []}, "one value at least"),
         ({"networks": {"resenc": {}}}, "needs a pretraining bundle"),
+        ({"networks": {"resenc": {"pretraining": {}}}}, "networks 'resenc', pretraining: bundle missing"),
+        ({"networks": {"resenc": {"pretraining": {"config": []}}}}, "pretraining: unknown config; allowed are bundle"),
+        ({"datasets": {"mine": {}}}, "datasets 'mine': bundle and folder missing; see docs/experiments.md"),
+        ({"unlabelled": {"heads": {"knobs": {}}}}, "unlabelled 'heads': folder missing"),
     ],
 )
 def test_a_wrong_study_is_refused_in_one_line(tmp_path, change, message):

@@ -6,7 +6,7 @@ from monai.bundle import ConfigParser
 
 from scripts.errors import InputError
 from tools.measure import main
-from tools.memory import held
+from tools.memory import held, peak_bytes
 from tools.project import ROOT
 from tools.random_step import random_step
 
@@ -24,6 +24,12 @@ def report(capsys, *arguments, **options):
 def test_a_step_is_measured(capsys, bundle):
     found = report(capsys, bundle, preset="tiny", steps=3, batch_size=1)
     assert found["batch_size"] == 1 and found["steps"] == 3 and found["seconds_per_step"] > 0
+
+
+def test_the_memory_is_that_of_the_device_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "memory_allocated", {"cuda:1": 3}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {"cuda:1": 7}.__getitem__)
+    assert (peak_bytes("cuda:1", now=True), peak_bytes("cuda:1")) == (3, 7)
 
 
 def test_the_estimate_grows_with_the_batch_and_knows_the_published_size(capsys):

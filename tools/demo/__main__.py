@@ -110,7 +110,7 @@ def claim(out: Path, settings: Settings, fresh: bool) -> Path | None:
         os.replace(out, aside)
     elif former.exists():
         before = json.loads(former.read_text())
-        wanted = dataclasses.asdict(settings)
+        wanted = settings.deciding()
         other = [f"{key} {before.get(key)}, not {wanted[key]}" for key in wanted if before.get(key) != wanted[key]]
         if other:
             raise InputError(

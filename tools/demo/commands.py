@@ -26,11 +26,12 @@ def commands_to_go_on(out: Path, settings: Settings) -> list[tuple[str, str]]:
     python = shown(Path(sys.executable))
     data, _ = data_folders(settings, out)
     demo = [python, "-m", "tools.demo"]
-    source = ["--data", settings.data] if settings.data else []
-    source += ["--unlabelled", settings.unlabelled] if settings.unlabelled else []
+    for option in ("data", "unlabelled", "memory"):
+        if value := getattr(settings, option):
+            demo += [f"--{option}", value]
     longer = out.with_name(f"{out.name}_longer")
-    resume = [*demo, *source, "--minutes", f"{settings.minutes:g}", "--output_dir", shown(out)]
-    train_longer = [*demo, *source, "--minutes", f"{6 * settings.minutes:g}", "--output_dir", shown(longer)]
+    resume = [*demo, "--minutes", f"{settings.minutes:g}", "--output_dir", shown(out)]
+    train_longer = [*demo, "--minutes", f"{6 * settings.minutes:g}", "--output_dir", shown(longer)]
     paper, own = Path("models/paper"), Path("models/own")
     pretrain_paper = bundle_command(
         PRETRAIN, ["train"], {"dataset_dir": "SCANS", "ckpt_dir": paper, "output_dir": paper}

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class Settings:
         pretrain: knobs of the pretraining.
         segment: knobs of both fine-tuning arms.
         warm_up_steps: length of each of the pretrained network's two warm-up phases.
+        memory: to which batches were lowered, for the commands that repeat it; the batches are what counts.
     """
 
     data: str | None
@@ -80,15 +81,20 @@ class Settings:
     pretrain: Knobs
     segment: Knobs
     warm_up_steps: int
+    memory: str | None = field(default=None, compare=False)
 
     @property
     def pretrains_on_data(self) -> bool:
         """Whether the labelled folder's images, but for the test cases', are the pretraining scans as well."""
         return self.data is not None and self.unlabelled is None
 
+    def deciding(self) -> dict[str, Any]:
+        """Return by name what two equal settings share."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.compare}
+
     def fingerprint(self) -> str:
         """Return a hash that two settings share if and only if they are equal."""
-        return digest(dataclasses.asdict(self))
+        return digest(self.deciding())
 
 
 def make_settings(
@@ -132,6 +138,7 @@ def make_settings(
         pretrain=pretrain,
         segment=segment,
         warm_up_steps=round(table.warm_up * segment["max_epochs"] * segment["steps_per_epoch"]),
+        memory=None if memory is None else str(memory),
     )
 
 

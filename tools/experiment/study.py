@@ -20,6 +20,7 @@ KEYS = {
     "initialisations": {"pretrain_on", "knobs", "match"},
     "variants": {"pretraining", "finetuning", "only_for"},
 }
+NEEDED = {"datasets": {"bundle", "folder"}, "unlabelled": {"folder"}}
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _check(study: Study, path: str | Path) -> None:
     for group, keys in KEYS.items():
         for name, entry in getattr(study, group).items():
-            _refuse(path, f"{group} {name!r}: ", entry, keys)
+            _refuse(path, f"{group} {name!r}: ", entry, keys, NEEDED.get(group))
+    for name, entry in study.networks.items():
+        if "pretraining" in entry:
+            where = f"networks {name!r}, pretraining: "
+            _refuse(path, where, entry["pretraining"], {"bundle", "configs", "knobs"}, {"bundle"})
     if study.reference not in study.initialisations:
         raise InputError(f"{path}: reference {study.reference!r} is none of {list(study.initialisations)}")
     for name, entry in study.initialisations.items():
@@ -126,7 +131,11 @@ def _check(study: Study, path: str | Path) -> None:
         raise InputError(f"{path}: seeds, budgets and folds hold one value at least")
 
 
-def _refuse(path: str | Path, where: str, entry: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(set(entry) - known)
+def _refuse(
+    path: str | Path, where: str, entry: dict[str, Any], known: set[str], needed: set[str] | None = None
+) -> None:
+    unknown, missing = sorted(set(entry) - known), sorted((needed or set()) - set(entry))
     if unknown:
         raise InputError(f"{path}: {where}unknown {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
+    if missing:
+        raise InputError(f"{path}: {where}{' and '.join(missing)} missing; see docs/experiments.md")

@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.data.reading import as_list
 from scripts.data.split_lists import PARTS
-from scripts.errors import InputError, check_flags
+from scripts.errors import InputError
 from scripts.files import absolute, read_json, save_csv, save_json
 
 from ..cli import cli
@@ -34,7 +34,7 @@ def main(
     pretrained: str | None = None,
     target: str = str(ROOT / "bundles"),
     channels: Any = None,
-    labels: dict[str, int] | None = None,
+    labels: Any = None,
     leave_out: bool = False,
     num_workers: int = 0,
 ) -> None:
@@ -51,7 +51,6 @@ def main(
         leave_out: go on without the cases that have errors, instead of stopping.
         num_workers: processes that read the data; 0 reads in this one.
     """
-    check_flags(leave_out=leave_out)
     names = [str(channel) for channel in ([channels] if isinstance(channels, str) else channels or [])]
     available = bytes_of(memory)
     bundle = place_of(name, absolute(target))
@@ -59,7 +58,7 @@ def main(
     source = find_source(data, names or None)
     if names and source.channels and len(names) != len(source.channels):
         raise InputError(f"--channels names {len(names)}, {source.folder} has {source.channels}: give as many")
-    if labels and not all(isinstance(value, int) for value in labels.values()):
+    if labels and not (isinstance(labels, dict) and all(isinstance(value, int) for value in labels.values())):
         raise InputError(f"labels is {labels}: give values by name, such as \"{{'liver': 1}}\"")
     stated = {"background": 0, **{str(key): value for key, value in labels.items()}} if labels else source.labels
     print(f"{source.folder}: {source.form}, {len(source.cases)} labelled cases")

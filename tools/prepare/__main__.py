@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import InputError, check_flags
+from scripts.errors import InputError
 
 from ..cli import cli
 from .cards import dataset_module, dataset_section, downloads
@@ -34,7 +34,6 @@ def run(dataset: str = "", source: str = "", target: str = "", download: bool = 
     if not dataset:
         print(list_datasets())
         return
-    check_flags(download=download)
     module = dataset_module(str(dataset))
     if source in ("", True) or target in ("", True):
         raise InputError("give the release's folder as --source and the folder to write as --target")

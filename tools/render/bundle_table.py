@@ -52,7 +52,7 @@ def _row(card: dict[str, Any], pretraining: Sequence[dict[str, Any]]) -> tuple[s
         _labels(card),
         f"`{network}`" if network else "ViT",
         ", ".join(f"`{name}`" for name in fitting),
-        dataset["access"],
+        dataset.get("access", ""),  # of a bundle for one's own data there is none to tell
         dataset["licence"],
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scripts.errors import InputError
 from scripts.files import save_text
 
 from ..project import ROOT
@@ -18,8 +19,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         root: project folder.
 
     Returns:
-        Every path inside the bundle that is missing or stale, with the text it should have; None for a config or
-        split that no card asks for any more (such as a preset taken out) and for the link `scripts`.
+        Every path inside the bundle that is missing or stale, with the text it should have, or None for the link
+        `scripts`.
+
+    Raises:
+        InputError: if there is a config or split that its card does not ask for, written by hand or of a former card.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -32,7 +36,11 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         for folder in ("configs", "splits")
         for path in bundle.glob(f"{folder}/*.json")
     )
-    wrong |= dict.fromkeys(path for path in present if path not in files)
+    if unasked := [path for path in present if path not in files]:
+        raise InputError(
+            f"bundles/{name}: no card asks for {', '.join(unasked)}: put it under the card's presets (or splits), or "
+            "remove it"
+        )
     if not (bundle / "scripts").is_symlink():
         wrong["scripts"] = None
     return wrong
@@ -48,7 +56,5 @@ def apply(changes: dict[str, str | None], bundle: Path) -> None:
     for path, text in changes.items():
         if text is not None:
             save_text(text, bundle / path)
-        elif path == "scripts":
-            (bundle / path).symlink_to("../scripts")
         else:
-            (bundle / path).unlink()
+            (bundle / path).symlink_to("../scripts")

@@ -16,7 +16,7 @@ from .classes import Classes, check_classes
 from .preprocessing import check_mirroring, check_spacing, preparation, warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
-from .settings import PLACES, SHAPELESS, check_settings
+from .settings import OF_THE_WHOLE, SHAPELESS, check_settings
 
 State = dict[str, torch.Tensor]
 
@@ -130,7 +130,7 @@ def check_plan(
             trained on such mirror images.
     """
     check_classes(plan, classes, source)
-    check_settings(plan, network, (*SHAPELESS, PLACES), source)
+    check_settings(plan, network, (*SHAPELESS, *OF_THE_WHOLE), source)
     check_spacing(plan, spacing, source)
     check_mirroring(plan, mirror_axes, source)
     check_unseen(plan, unseen, source)

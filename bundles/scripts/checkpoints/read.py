@@ -7,11 +7,20 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import InputError
 
 MODEL = "models/model.pt"
+# nnU-Net, nnFormer and nnssl keep their losses as numpy's numbers; these classes hold values and run no code
+SCALAR = np.float64().__reduce__()[0]
+NUMBERS: list[Any] = [
+    SCALAR,
+    (SCALAR, "numpy.core.multiarray.scalar"),  # as numpy before 2 writes it, numpy._core since
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
+]
 
 
 def read_checkpoint(source: str | Path) -> dict[str, Any]:
@@ -35,7 +44,8 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
             f"no checkpoint at {path}: train first, or give a .pt file, a bundle's folder or its release zip"
         )
     try:
-        checkpoint = torch.load(_content(path), map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMBERS):
+            checkpoint = torch.load(_content(path), map_location="cpu", weights_only=True)
     except InputError:
         raise
     except Exception as error:

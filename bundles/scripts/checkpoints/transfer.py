@@ -16,7 +16,7 @@ from .importers import imported
 from .load import State
 from .preprocessing import warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
-from .settings import SHAPELESS, check_settings
+from .settings import SHAPELESS, check_settings, warn_of_other_strides
 from .untrained import trained_tensors
 
 PARTS = ("encoder", "encoder+decoder", "decoder")
@@ -68,6 +68,7 @@ def transfer_weights(
     source = _unwrapped(checkpoint["model"], first=next(key for key in own if _part(key) == "encoder"))
     source = trained_tensors(source, checkpoint["model"])
     check_settings(plan, network, SHAPELESS, pretrained)
+    warn_of_other_strides(plan, network, pretrained)
     warn_of_other_preprocessing(plan, preprocessing or {}, pretrained)
     new_head = "method" in plan or (classes is not None and not same_classes(plan.get("classes", classes), classes))
     wanted = [key for key in own if _part(key) in parts.split("+")]

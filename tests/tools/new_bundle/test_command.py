@@ -18,6 +18,7 @@ from tools.new_bundle.__main__ import commands, main
 from tools.new_bundle.intensity import component
 from tools.new_bundle.pretrained import read_plan
 from tools.render.bundle import render_card
+from tools.render.bundle_table import tables
 from tools.zoo_check.metadata import SCHEMA
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,7 @@ def test_it_is_what_its_card_says_and_passes_the_static_checks(made):
     assert inference["intensity"]["_target_"] == "ScaleIntensityRanged"
     for overlay in ("evaluate", "multi_gpu_train", "unetr", "nnformer"):
         ConfigParser.load_config_files([made / "configs/train.json", made / f"configs/{overlay}.json"])
+    assert "| [my_organ](bundles/my_organ/docs/README.md) | My organ | CT |" in tables([card])  # in README.md
     texts = [path.read_text() for folder in ("configs", "docs") for path in (made / folder).iterdir()]
     assert not any(str(made.parent.parent) in text for text in texts)
     assert (made / "scripts" / "networks").is_dir() and not list(made.parent.glob(".*"))
@@ -187,6 +189,14 @@ def test_a_split_without_a_sound_test_case_is_refused(tmp_path):
     label(data, 7).unlink()
     with pytest.raises(InputError, match=r"split\.json has no sound case to test: correct some of them"):
         main("organ", str(data), target=str(tmp_path), leave_out=True, **SMALL)
+    assert not (tmp_path / "organ").exists()
+
+
+@pytest.mark.parametrize("labels", ["liver", ["liver"], 1, {"liver": "1"}])
+def test_labels_without_values_are_refused(tmp_path, labels):
+    data = write_plain(tmp_path / "data", 1)
+    with pytest.raises(InputError, match="give values by name, such as "):
+        main("organ", str(data), target=str(tmp_path), labels=labels)
     assert not (tmp_path / "organ").exists()
 
 

@@ -186,8 +186,6 @@ def test_downloads_unpacks_and_prepares_in_one_command(source, target, tmp_path,
     assert len(account(target)) == 8
     with pytest.raises(InputError, match="cannot be downloaded without you"):
         command.run("btcv", str(tmp_path / "fetched"), str(target), download=True)
-    with pytest.raises(InputError, match="download is 'yes'"):
-        command.run("btcv", str(tmp_path / "fetched"), str(target), download="yes")
 
 
 @pytest.mark.parametrize("dataset", dataset_names())

@@ -26,17 +26,26 @@ def test_writing_twice_changes_nothing_and_check_is_silent(project: Path, capsys
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == files
 
 
-def test_splits_come_and_go_with_the_card(project: Path) -> None:
+def test_splits_come_with_the_card(project: Path) -> None:
     lists = {"paper": {"description": "a paper", "train": ["a", "b"], "test": ["c"]}}
     write_card(project, changed(splits=lists))
     main(root=str(project))
     written = project / "bundles/toy_segmentation/splits/paper.json"
     assert json.loads(written.read_text()) == lists["paper"]
     assert "| `paper` | 2 | 1 | a paper |" in (written.parents[1] / "docs/README.md").read_text()
-    write_card(project, CARD)
-    assert differences("toy_segmentation", project)["splits/paper.json"] is None
+
+
+@pytest.mark.parametrize("path", ["configs/mine.json", "splits/mine.json"])
+def test_what_no_card_asks_for_is_named_and_kept(project: Path, path: str) -> None:
+    bundle = project / "bundles" / "toy_segmentation"
+    (bundle / path).parent.mkdir()
+    (bundle / path).write_text("{}")
+    for check in (False, True):
+        with pytest.raises(InputError, match=f"bundles/toy_segmentation: no card asks for {path}: put it under"):
+            main(root=str(project), check=check)
+    assert (bundle / path).read_text() == "{}" and not (bundle / "LICENSE").exists()
+    (bundle / path).unlink()
     main(root=str(project))
-    assert not written.exists()
 
 
 def test_check_lists_every_stale_file_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,18 +54,17 @@ def test_check_lists_every_stale_file_and_writes_nothing(project: Path, capsys: 
     (bundle / "configs" / "train.json").write_text("{}")
     (bundle / "LICENSE").unlink()
     (bundle / "scripts").unlink()
-    write_card(project, changed(presets={"small": {}}, docs=CARD["docs"] | {"presets": {"small": "less"}}))
+    docs = CARD["docs"] | {"presets": CARD["docs"]["presets"] | {"small": "less"}}
+    write_card(project, changed(presets=CARD["presets"] | {"small": {}}, docs=docs))
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         main("toy_segmentation", check=True, root=str(project))
     listed = {line.rpartition("toy_segmentation/")[2] for line in capsys.readouterr().out.splitlines()}
     assert isinstance(stop.value.code, str) and "make render" in stop.value.code  # a text means exit code 1
-    configs = {"configs/train.json", "configs/small.json", "configs/tiny.json"}
-    assert listed == {"LICENSE", "scripts", "docs/README.md"} | configs
-    assert (bundle / "configs" / "train.json").read_text() == "{}"
-    assert (bundle / "configs" / "tiny.json").is_file() and not (bundle / "LICENSE").exists()
+    assert listed == {"LICENSE", "scripts", "docs/README.md", "configs/train.json", "configs/small.json"}
+    assert (bundle / "configs" / "train.json").read_text() == "{}" and not (bundle / "LICENSE").exists()
     main(root=str(project))
-    assert not (bundle / "configs" / "tiny.json").exists() and (bundle / "configs" / "small.json").is_file()
+    assert (bundle / "configs" / "small.json").is_file()
     assert differences("toy_segmentation", project) == {}
 
 
