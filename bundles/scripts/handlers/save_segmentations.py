@@ -30,6 +30,8 @@ class SaveSegmentations:
         output_dir: folder of the files.
     """
 
+    ending = ".nii.gz"
+
     def __init__(self, output_dir: str) -> None:
         self.folder = Path(output_dir)
         self.saved: set[str] = set()
@@ -45,9 +47,13 @@ class SaveSegmentations:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             path = self.path(item["case"])
             verb = "replaces" if path.exists() else "is"
-            save_nifti(label_map(output), affine_of(output), path)
+            self.write(item, output, path)
             self.saved.add(item["case"])
             logger.info("%s: its segmentation %s %s", item["case"], verb, path)
+
+    def write(self, item: Mapping[str, Any], output: Mapping[str, Any], path: Path) -> None:
+        """Write one case."""
+        save_nifti(label_map(output), affine_of(output), path)
 
     def warn_of_former(self, engine: Engine) -> None:
         """Say where a case that failed has a segmentation, which can only be one of an earlier run."""
@@ -57,13 +63,13 @@ class SaveSegmentations:
 
     def path(self, case: str) -> Path:
         """Return the file of a case."""
-        return self.folder / f"{case}_seg.nii.gz"
+        return self.folder / f"{case}_seg{self.ending}"
 
 
-class SaveDicomSegmentations:
-    """Write each case's segmentation as `<case>_seg.dcm`, if asked for.
+class SaveDicomSegmentations(SaveSegmentations):
+    """Write each case's segmentation as `<case>_seg.dcm`, if asked for; else warn of those of an earlier run.
 
-    Expects `source` in the batch, the folder of the case's DICOM series.
+    Expects `source` in the batch besides, the folder of the case's DICOM series.
 
     Args:
         output_dir: folder of the files.
@@ -74,29 +80,32 @@ class SaveDicomSegmentations:
         version: its version.
     """
 
+    ending = ".dcm"
+
     def __init__(
         self, output_dir: str, output_format: str, labels: Mapping[str, int], codes: Codes, algorithm: str, version: str
     ) -> None:
         if output_format not in FORMATS:
             raise InputError(f"output_format is {output_format!r}; allowed are {', '.join(FORMATS)}")
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.wanted = output_format == "dicomseg"
         self.labels = {name: value for name, value in labels.items() if value != 0}
         self.codes = codes
         self.algorithm = (algorithm, version)
 
-    def attach(self, engine: Engine) -> None:
-        """Register with the evaluator, if there is something to do."""
-        if self.wanted:
-            engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self)
-
     def __call__(self, engine: Engine) -> None:
-        """Write the cases of this iteration."""
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            path = self.folder / f"{item['case']}_seg.dcm"
-            volume = (label_map(output), affine_of(output))
-            save_dicom_seg(*volume, item["source"], path, self.labels, self.codes, self.algorithm)
-            logger.info("%s: its DICOM segmentation is %s", item["case"], path)
+        """Write the cases of this iteration, or name the files that are older than their segmentations."""
+        if self.wanted:
+            super().__call__(engine)
+            return
+        for path in [self.path(item["case"]) for item in engine.state.batch]:
+            if path.exists():
+                logger.warning("%s is of an earlier run: remove it, or give --output_format dicomseg", path)
+
+    def write(self, item: Mapping[str, Any], output: Mapping[str, Any], path: Path) -> None:
+        """Write one case."""
+        volume = (label_map(output), affine_of(output))
+        save_dicom_seg(*volume, item["source"], path, self.labels, self.codes, self.algorithm)
 
 
 def label_map(output: Mapping[str, torch.Tensor]) -> np.ndarray:
