@@ -29,6 +29,7 @@ from tools.render.execution_table import execution_table
 
 from .example import example
 from .pairs import against, alternate
+from .resenc_unet import library_form
 
 RESENC_L = (32, 64, 128, 256, 320, 320)
 
@@ -67,7 +68,7 @@ def main(
     setting |= {"checkpointing": checkpointing}
     image, masks = example((size,) * 3, (cell_size,) * 3, ratios, batch_size, device)
     net = network(width, cell_size, checkpointing).to(device)
-    optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
+    optimizer = sgd(net)
     report: dict[str, Any] = setting | {
         **machine(device),
         "repeats": repeats,
@@ -82,8 +83,8 @@ def main(
         runs: dict[str, Callable[[], object]] = {"dense": partial(run, net, image, middle, "dense")}
         runs |= {str(ratio): partial(run, net, image, mask, "auto") for ratio, mask in masks.items()}
         if part == "step" and peers:
-            networks = peer_networks(size, width, device)
-            runs |= {name: partial(peer_step, peer.to(device), image) for name, peer in networks.items()}
+            networks = {name: peer.to(device) for name, peer in peer_networks(size, width, device).items()}
+            runs |= {name: partial(peer_step, peer, image, sgd(peer)) for name, peer in networks.items()}
         seconds = alternate(runs, repeats, device, processor_time)
         dense = seconds.pop("dense")
         report[part] = {name: against(dense, values) for name, values in seconds.items()}
@@ -129,27 +130,33 @@ def step(
 
 
 def peer_networks(size: int, width: float, device: str) -> dict[str, nn.Module]:
-    """Return what others would train on the same patch: a dense step of the U-Net alone, and MONAI's masked ViT-B.
+    """Return what others would train on the same patch: nnU-Net's U-Net with nothing masked, and MONAI's masked ViT-B.
 
     The latter is left out on GPUs: in mixed precision it stops with an error (MONAI 1.6.1).
     """
     from monai.networks.nets import MaskedAutoEncoderViT
 
     unet = ResEncUNet(1, 1, features=[max(1, round(width * f)) for f in RESENC_L], weight_init="default")
-    peers: dict[str, nn.Module] = {"plain ResEnc U-Net": unet}
+    peers: dict[str, nn.Module] = {"plain ResEnc U-Net": library_form(unet)}
     if not device.startswith("cuda"):
         peers["MONAI MaskedAutoEncoderViT"] = MaskedAutoEncoderViT(1, size, 16)
     return peers
 
 
-def peer_step(net: nn.Module, image: torch.Tensor) -> None:
-    """Run forward and backward of a peer."""
+def peer_step(net: nn.Module, image: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Run a training step of a peer."""
     with autocast(image):
         out = net(image)
         out = out[0] if isinstance(out, tuple) else out
         loss = out.float().square().mean()
     loss.backward()
-    net.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def sgd(net: nn.Module) -> torch.optim.Optimizer:
+    """Return the paper's optimiser."""
+    return torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
 
 
 def autocast(image: torch.Tensor) -> torch.autocast:

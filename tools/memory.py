@@ -7,13 +7,16 @@ import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from monai.bundle import ConfigParser
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from scripts.errors import InputError
+from scripts.networks import recompute
 
 from .random_step import random_step
 
@@ -53,22 +56,42 @@ class Cost:
 def held(parser: ConfigParser) -> tuple[int, int]:
     """Return the number of parameters, and the bytes of activations (float32) that a step holds for backward.
 
-    Nothing but masks is computed: all else is on PyTorch's meta device.
+    With checkpointing that is what stays, and what the largest part holds when it is computed again. Nothing but masks
+    is computed: all else is on PyTorch's meta device.
     """
     with torch.device("meta"):
         network: torch.nn.Module = parser.get_parsed_content("network_def")
     inputs, target = random_step(parser, 0, "meta")
-    kept: dict[int, torch.Tensor] = {}
+    known = {p.untyped_storage()._cdata for p in network.parameters()}
+    saved, again = _Saved(), [0]
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
+    def computed_again(function: Callable[..., Any], *arguments: Any, use_reentrant: bool) -> Any:
+        inside = _Saved()
+        with inside:
+            out = function(*arguments)
+        again.append(inside.bytes(known))
+        saved.keep(*(argument for argument in arguments if isinstance(argument, torch.Tensor)))
+        return out
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _ValuesMeetMeta():
+    with patch.object(recompute, "checkpoint", computed_again), saved, _ValuesMeetMeta():
         parser.get_parsed_content("loss")(network(*inputs), target)
-    own = {p.untyped_storage()._cdata for p in network.parameters()}
-    activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
-    return sum(p.numel() for p in network.parameters()), activations
+    return sum(p.numel() for p in network.parameters()), saved.bytes(known) + max(again)
+
+
+class _Saved(saved_tensors_hooks):
+    """What autograd keeps for the backward pass."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, torch.Tensor] = {}  # by place in memory
+        super().__init__(self.keep, lambda tensor: tensor)
+
+    def keep(self, *tensors: torch.Tensor) -> torch.Tensor:
+        self.tensors.update({tensor.untyped_storage()._cdata: tensor for tensor in tensors})
+        return tensors[0]
+
+    def bytes(self, known: set[int]) -> int:
+        """Return their bytes, without those at known places."""
+        return sum(t.untyped_storage().nbytes() for place, t in self.tensors.items() if place not in known)
 
 
 class _ValuesMeetMeta(TorchFunctionMode):

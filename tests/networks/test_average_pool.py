@@ -29,6 +29,11 @@ def test_channels_stay_last_in_mixed_precision_and_its_precision_stays():
     torch.testing.assert_close(out.float(), nn.AvgPool3d(2)(image.float()), rtol=0, atol=0.02)
 
 
+def test_half_precision_holds_the_mean_of_what_it_holds():
+    image = torch.full((1, 2, 4, 4, 4), 9000.0, dtype=torch.float16)
+    assert (AveragePool(2)(image) == 9000).all()
+
+
 def test_sizes_that_do_not_divide_lose_their_rest_as_with_pytorch():
     image = torch.randn(1, 2, 5, 4, 7)
     torch.testing.assert_close(AveragePool(2)(image), nn.AvgPool3d(2)(image))

@@ -277,7 +277,7 @@ def test_cost_of_the_encoder_falls_with_what_is_hidden():
         (lambda: small().check_patch((64, 64, 64)), "windows as large as the grid"),
         (lambda: small().check_patch((32, 32, 40)), "nearest size"),
         (lambda: small(cell_size=(32, 32, 48)).check_patch(SIZE), "cells"),
-        (lambda: small()(batch()[0], torch.ones(2, 1, 2, 2, 1, dtype=torch.bool)), "the mask has"),
+        (lambda: small()(batch()[0], torch.ones(2, 1, 2, 2, 1, dtype=torch.bool)), "the mask is"),
         (lambda: small().encode(batch()[0], torch.ones(2, 1, 2, 2, 2, dtype=torch.bool)), "at least one cell"),
         (lambda: small()(batch()[0], (torch.arange(16) > 2).view(2, 1, 2, 2, 2)), "equally many"),
     ],

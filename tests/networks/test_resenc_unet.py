@@ -27,6 +27,12 @@ def test_a_patch_that_does_not_fit_is_refused_with_one_that_does():
     assert ResEncUNet(1, 3, **SMALL)(torch.zeros(1, 1, 10, 8, 8)).shape[2:] == (10, 8, 8)
 
 
+@pytest.mark.parametrize("first", [2, (1, 1, 2)])
+def test_a_first_stage_of_lower_resolution_is_refused(first):
+    with pytest.raises(InputError, match="the first stage has the image's resolution"):
+        ResEncUNet(1, 1, (4, 4), (1, 1), (first, 2))
+
+
 def test_a_patch_of_one_bottleneck_voxel_is_refused():
     with pytest.raises(InputError, match="one voxel at this network's bottleneck"):
         ResEncUNet(1, 3, **SMALL)(torch.zeros(1, 1, 2, 4, 4))

@@ -254,7 +254,7 @@ def test_loss_equals_a_plain_loop_over_hidden_voxels():
         (lambda: small(decoder="light"), "'full' and 'lean'"),
         (lambda: Spark3D(ResEncUNet(1, 1, (4, 8), (1, 1), (1, 2)), decoder="lean"), "three stages"),
         (lambda: Spark3D(ResEncUNet(1, 3, **SMALL)), "output channels"),
-        (lambda: small()(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool)), "cells"),
+        (lambda: small()(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool)), "the mask is"),
         (lambda: ResEncUNet(1, 1, features=(4, 8), num_blocks=(1,), strides=(1, 2)), "one entry per stage"),
         (lambda: ResEncUNet(1, 1, weight_init="zeros", **SMALL), "weight_init"),
     ],

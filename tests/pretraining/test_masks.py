@@ -97,8 +97,11 @@ def test_a_mask_has_the_cells_of_its_image():
     assert torch.equal(checked_mask(None, image, (4, 4, 4)), torch.zeros(2, 1, 2, 3, 1, dtype=torch.bool))
     mask = torch.ones(2, 1, 2, 3, 1, dtype=torch.bool)
     assert checked_mask(mask, image, (4, 4, 4)) is mask
-    with pytest.raises(InputError, match=r"\[2, 3, 1\] cells, .* \[4, 3, 1\]"):
+    with pytest.raises(InputError, match=r"\[2, 1, 2, 3, 1\]: .* \[2, 1, 4, 3, 1\], True = hidden"):
         checked_mask(mask, image, (2, 4, 4))
+    for other in (mask[:1], mask.expand(2, 2, 2, 3, 1), mask.byte(), mask.float()):
+        with pytest.raises(InputError, match="the mask is torch"):
+            checked_mask(other, image, (4, 4, 4))
 
 
 def test_visible_cells_are_counted_in_the_grids_order():

@@ -36,10 +36,12 @@ class _BlockMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor, blocks: tuple[int, ...]) -> torch.Tensor:
         ctx.blocks = blocks
+        share = blocks[0] * blocks[1] * blocks[2]
         for axis, block in enumerate(blocks, start=2):
             parts = [features[(slice(None),) * axis + (slice(i, None, block),)] for i in range(block)]
             features = sum(parts[1:], start=parts[0])
-        return features / (blocks[0] * blocks[1] * blocks[2])
+            features = features / share if axis == 2 else features  # at once, lest half precision overflow
+        return features
 
     @staticmethod
     @once_differentiable

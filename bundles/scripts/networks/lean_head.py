@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import torch
 from dynamic_network_architectures.architectures.unet import UNetDecoder
 from torch import nn
 
@@ -52,11 +51,3 @@ class ShortenedDecoder:
     def __init__(self, decoder: UNetDecoder, head: nn.Module) -> None:
         self.stages, self.transpconvs = decoder.stages[:-1], decoder.transpconvs[:-1]
         self.seg_layers = [*decoder.seg_layers[: len(self.stages) - 1], head]
-
-    def __call__(self, skips: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Predict (B, C, D, H, W) from the stages' features (B, C_s, d, h, w), full resolution left out."""
-        features = skips[-1]
-        for stage, up, skip in zip(self.stages, self.transpconvs, reversed(skips[:-1]), strict=True):
-            features = stage(torch.cat((up(features), skip), dim=1))
-        prediction: torch.Tensor = self.seg_layers[-1](features)
-        return prediction

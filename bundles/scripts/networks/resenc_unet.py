@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+from monai.utils import ensure_tuple
 from torch import nn
 
 from ..errors import InputError, check_flags
@@ -57,6 +58,8 @@ class ResEncUNet(ResidualEncoderUNet):
                 f"features, num_blocks and strides have {len(features)}, {len(num_blocks)} and {len(strides)} entries; "
                 "give one entry per stage in each"
             )
+        if any(stride != 1 for stride in ensure_tuple(strides[0])):
+            raise InputError(f"strides begin with {strides[0]}: the first stage has the image's resolution, give 1")
         if weight_init not in ("he", "default"):
             raise InputError(f"weight_init is {weight_init!r}; allowed are 'he' and 'default'")
         super().__init__(

@@ -14,7 +14,7 @@ from ..pretraining.masks import cell_grid, checked_mask, expand_mask
 from .block_sparse import Cells, Filling, decode_cells, encode_cells
 from .lean_head import LeanHead
 from .resenc_unet import ResEncUNet
-from .sparse import encode_visible, masked_instance_norm
+from .sparse import decode, encode, encode_visible, masked_instance_norm
 
 
 class Spark3D(nn.Module):
@@ -141,17 +141,13 @@ class Spark3D(nn.Module):
                 decoder, stages[first:], fillings[first:], where, num_masked - first, self.checkpointing
             )
         else:
-            prediction = decoder(self.encode(image, mask)[first:])
+            prediction = decode(decoder, self.encode(image, mask)[first:], self.checkpointing)
         return prediction
 
     def encode(self, image: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Return the densified features (B, C_s, d, h, w) that the decoder takes, full resolution first."""
+        """Compute everything: the densified features (B, C_s, d, h, w) for the decoder, full resolution first."""
         if not self.sparse:
-            return self.network.encoder(image)
-        if self._skips_hidden(mask):
-            stages, fillings, where, num_masked = self._encode_cells(image, mask)
-            cells = [where if stage < num_masked else None for stage in range(len(stages))]
-            return [f.volume(stage, seen) for f, stage, seen in zip(fillings, stages, cells, strict=True)]
+            return encode(self.network.encoder, image, self.checkpointing)
         visible = self.visible_voxels(mask, image.shape[2:])
         skips = encode_visible(self.network.encoder, image, visible, self.checkpointing)
         return [self._fill(stage, skip, seen) for stage, (skip, seen) in enumerate(zip(skips, visible, strict=True))]

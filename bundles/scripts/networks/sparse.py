@@ -7,7 +7,11 @@ same from visible cells alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from dynamic_network_architectures.architectures.unet import UNetDecoder
 from dynamic_network_architectures.building_blocks.residual import BasicBlockD
 from dynamic_network_architectures.building_blocks.residual_encoders import ResidualEncoder
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
@@ -39,6 +43,50 @@ def encode_visible(
             features = run(_block, block, features, seen, checkpointing=checkpointing)
         skips.append(features)
     return skips
+
+
+def encode(encoder: ResidualEncoder, image: torch.Tensor, checkpointing: bool = False) -> list[torch.Tensor]:
+    """Run `encoder` on everything.
+
+    Args:
+        encoder: residual encoder.
+        image: (B, C, D, H, W).
+        checkpointing: see `encode_visible`.
+
+    Returns:
+        Per stage features (B, C_s, d, h, w).
+    """
+    features, skips = encoder.stem(image), []
+    for stage in encoder.stages:
+        for block in stage.blocks:
+            features = run(block, features, checkpointing=checkpointing)
+        skips.append(features)
+    return skips
+
+
+def decode(decoder: UNetDecoder, skips: Sequence[torch.Tensor], checkpointing: bool = False) -> Any:
+    """Run `decoder` as it runs itself, but for checkpointing.
+
+    Args:
+        decoder: of the U-Net, or a `ShortenedDecoder`.
+        skips: per stage features (B, C_s, d, h, w), full resolution first.
+        checkpointing: keep only the inputs of levels for the backward pass and compute the rest again.
+
+    Returns:
+        (B, C, D, H, W), or with deep supervision one per level, full resolution first.
+    """
+    features, outputs = skips[-1], []
+    levels = zip(decoder.stages, decoder.transpconvs, decoder.seg_layers, reversed(skips[:-1]), strict=True)
+    for level, (stage, up, head, skip) in enumerate(levels, 1):
+        features = run(_level, stage, up, features, skip, checkpointing=checkpointing)
+        if decoder.deep_supervision or level == len(decoder.stages):
+            outputs.append(head(features))
+    return outputs[::-1] if decoder.deep_supervision else outputs[-1]
+
+
+def _level(stage: nn.Module, up: nn.Module, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    out: torch.Tensor = stage(torch.cat((up(features), skip), dim=1))
+    return out
 
 
 def masked_instance_norm(

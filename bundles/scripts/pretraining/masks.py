@@ -87,14 +87,17 @@ def checked_mask(mask: torch.Tensor | None, image: torch.Tensor, cell_size: Sequ
         cell_size: voxels per axis.
 
     Raises:
-        InputError: if the mask has another grid than the cells of the image, or these do not tile it.
+        InputError: if the mask is no mask of these images' cells, or these do not tile the images.
     """
     size = image.shape[2:]
     grid = cell_grid(size, cell_size)
     if mask is None:
         return torch.zeros(len(image), 1, *grid, dtype=torch.bool, device=image.device)
-    if tuple(mask.shape[2:]) != grid:
-        raise InputError(f"the mask has {list(mask.shape[2:])} cells, a patch of {list(size)} voxels has {list(grid)}")
+    if mask.dtype != torch.bool or tuple(mask.shape) != (len(image), 1, *grid):
+        raise InputError(
+            f"the mask is {mask.dtype} of {list(mask.shape)}: {len(image)} patches of {list(size)} voxels take a "
+            f"torch.bool one of {[len(image), 1, *grid]}, True = hidden"
+        )
     return mask
 
 

@@ -28,8 +28,7 @@ def test_values_and_gradients_are_those_of_the_volume(small, kernel, stride, mon
     torch.testing.assert_close(ours[1], theirs[1])
 
 
-def test_few_voxels_of_many_channels_are_small():
-    weight = torch.zeros(16, 4, 3, 3, 3)
-    assert convolution._is_small(torch.zeros(1, 4, 2, 2, 2), weight, (1, 1, 1))
-    assert not convolution._is_small(torch.zeros(1, 4, 4, 4, 4), weight, (1, 1, 1))
-    assert convolution._is_small(torch.zeros(1, 4, 4, 4, 4), weight, (2, 2, 2))
+def test_cells_of_two_voxels_a_side_are_small():
+    assert convolution._is_small(torch.zeros(900, 4, 2, 2, 2), (1, 1, 1))
+    assert not convolution._is_small(torch.zeros(1, 4, 4, 4, 4), (1, 1, 1))
+    assert convolution._is_small(torch.zeros(1, 4, 4, 4, 4), (2, 2, 2))

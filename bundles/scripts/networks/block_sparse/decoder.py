@@ -35,7 +35,7 @@ def decode_cells(
     """Densify the stages and run `decoder` on them.
 
     Args:
-        decoder: of the U-Net.
+        decoder: of the U-Net, one convolution a level.
         stages: features of `encode_cells`.
         fillings: how each stage is densified.
         where: the visible cells.
@@ -48,15 +48,14 @@ def decode_cells(
     cells = [where if number < num_masked else None for number in range(len(stages))]
     features = fillings[-1].volume(stages[-1], cells[-1])
     outputs = []
-    for level, (convolutions, head) in enumerate(zip(decoder.stages, decoder.seg_layers, strict=True)):
+    for level, (stage, head) in enumerate(zip(decoder.stages, decoder.seg_layers, strict=True)):
+        (layer,) = stage.convs
         number = len(stages) - 2 - level
         compute = _sum_level if _pays(stages[number], fillings[number], cells[number]) else _plain_level
         features = run(
-            compute, convolutions.convs[0], decoder.transpconvs[level], features, stages[number], fillings[number],
-            cells[number], checkpointing=checkpointing,
+            compute, layer, decoder.transpconvs[level], features, stages[number], fillings[number], cells[number],
+            checkpointing=checkpointing,
         )  # fmt: skip
-        for layer in convolutions.convs[1:]:
-            features = _whole_layer(layer, features)
         if decoder.deep_supervision or level == len(decoder.stages) - 1:
             outputs.append(head(features))
     return outputs[::-1] if decoder.deep_supervision else outputs[-1]
