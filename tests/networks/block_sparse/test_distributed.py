@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -6,12 +7,14 @@ from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
 
 
-def test_no_parameter_goes_unused_in_distributed_training(tmp_path):
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_no_parameter_goes_unused_in_distributed_training(tmp_path, checkpointing):
     """A second step fails if the first left a parameter without gradient."""
     dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
     try:
         torch.manual_seed(0)
-        net = Spark3D(ResEncUNet(1, 1, (4, 6, 8), (1, 1, 1), (1, 2, 2)), cell_size=(2, 2, 2), mask_input=False)
+        unet = ResEncUNet(1, 1, (4, 6, 8), (1, 1, 1), (1, 2, 2))
+        net = Spark3D(unet, cell_size=(2, 2, 2), mask_input=False, checkpointing=checkpointing)
         parallel, image = DistributedDataParallel(net), torch.randn(2, 1, 8, 8, 8)
         for _ in range(2):
             mask = torch.rand(2, 1, 4, 4, 4) < 0.75
