@@ -74,7 +74,7 @@ def test_masks_of_unequal_number_or_another_grid_are_refused():
     net = small()
     with pytest.raises(InputError, match="between 7 and 8 cells"):
         net(*batch(hidden=(4, 5)))
-    with pytest.raises(InputError, match=r"\[2, 2, 2\] cells, .* \[2, 2, 3\]"):
+    with pytest.raises(InputError, match=r"\[2, 1, 2, 2, 2\]: .* \[2, 1, 2, 2, 3\], True = hidden"):
         net(batch()[0], torch.zeros(2, 1, 2, 2, 2, dtype=torch.bool))
     with pytest.raises(InputError, match="heads"):
         small(decoder_num_heads=5)
