@@ -160,7 +160,7 @@ def segmentation_cases(data: Path) -> list[dict[str, Any]]:
     except InputError as error:
         raise InputError(
             f"{error} (the demo takes data of {SEGMENT} alone; "
-            f"for others: python -m tools.new_bundle --name <name> --data {data})"
+            f"for others: python -m tools.new_bundle <name> --data {data})"
         ) from None
 
 
