@@ -90,7 +90,7 @@ class RandRotateZoomd(MapTransform, Randomizable):
 def turned_image(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Interpolate an image (C, D, H, W) at the places of `grid_sample`'s grid (1, d, h, w, 3); 0 outside.
 
-    MONAI's `Resample` does so in double precision, which takes more than twice as long and differs by rounding.
+    MONAI's `Resample` does so in double precision, which takes longer and differs by rounding.
     """
     return F.grid_sample(image[None].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
 
