@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from scripts.files import save_json, to_json
 from scripts.networks import ResEncUNet
 from scripts.networks.average_pool import AveragePool
 from scripts.networks.instance_norm import InstanceNorm
+from scripts.networks.narrow_grids import PadNarrowGrids
 from tools.cli import cli
 from tools.facts import machine
 
@@ -105,9 +107,12 @@ def infer(network: nn.Module, image: torch.Tensor, amp: bool) -> None:
         network(image)
 
 
-def mixed(image: torch.Tensor, amp: bool) -> torch.autocast:
-    """Return the mixed precision of the bundles on the image's device."""
-    return torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp)
+@contextmanager
+def mixed(image: torch.Tensor, amp: bool) -> Iterator[None]:
+    """Enter the mixed precision of the bundles on the image's device."""
+    narrow = PadNarrowGrids() if amp and not image.is_cuda else nullcontext()
+    with torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp), narrow:
+        yield
 
 
 if __name__ == "__main__":

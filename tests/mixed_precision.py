@@ -1,7 +1,12 @@
 """Where and in what precision a step must be close to float32; `pytest -m gpu` runs the GPU's part."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
+
+from scripts.networks.narrow_grids import PadNarrowGrids
 
 MIXED_PRECISION = pytest.mark.parametrize(
     ("device", "dtype"),
@@ -12,3 +17,10 @@ MIXED_PRECISION = pytest.mark.parametrize(
         pytest.param("cuda", torch.float16, marks=pytest.mark.gpu),
     ],
 )
+
+
+@contextmanager
+def mixed(device: str, dtype: torch.dtype) -> Iterator[None]:
+    """Enter autocast, on a CPU with what narrow grids need there."""
+    with torch.autocast(device, dtype), PadNarrowGrids() if device == "cpu" else nullcontext():
+        yield

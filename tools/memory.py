@@ -65,7 +65,7 @@ def held(parser: ConfigParser) -> tuple[int, int]:
     known = {p.untyped_storage()._cdata for p in network.parameters()}
     saved, again = _Saved(), [0]
 
-    def computed_again(function: Callable[..., Any], *arguments: Any, use_reentrant: bool) -> Any:
+    def computed_again(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
         inside = _Saved()
         with inside:
             out = function(*arguments)

@@ -6,7 +6,7 @@ from torch import nn
 from benchmarks.resenc_unet import library_form
 from scripts.networks import ResEncUNet
 from scripts.networks.instance_norm import InstanceNorm
-from tests.mixed_precision import MIXED_PRECISION
+from tests.mixed_precision import MIXED_PRECISION, mixed
 
 LAST = {"memory_format": torch.channels_last_3d}
 SMALL = {"features": (4, 6, 8), "num_blocks": (1, 1, 2), "strides": (1, 2, (1, 2, 2))}
@@ -99,7 +99,7 @@ def test_mixed_precision_is_close_to_float32(device, dtype):
     torch.manual_seed(0)
     net, image = ResEncUNet(1, 3, **SMALL).to(device), torch.randn(2, 1, 16, 16, 16, device=device)
     exact = net(image)
-    with torch.autocast(device, dtype):
+    with mixed(device, dtype):
         found = net(image)
     found.float().square().mean().backward()
     assert (found - exact).norm() < 0.05 * exact.norm()

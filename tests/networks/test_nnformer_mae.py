@@ -10,6 +10,7 @@ from scripts.losses import MaskedMSELoss
 from scripts.networks import NNFormer, NNFormerMAE
 from scripts.pretraining.masks import expand_mask
 from scripts.pretraining.targets import CellNormalizedTargets
+from tests.mixed_precision import mixed
 from tests.networks.nnformer import naive
 
 # tokens of 2x2x2 voxels; grids 16, 8, 4, 2 of a patch of 32^3; a bottleneck token is 16^3 voxels, so 8 cells
@@ -236,7 +237,7 @@ def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype, mode):
     net, (image, mask) = small(mode, torch.float32).to(device), batch(torch.float32)
     image, mask = image.to(device), mask.to(device)
     exact = MaskedMSELoss()(net(image, mask), (image, mask))
-    with torch.autocast(device, dtype=dtype):
+    with mixed(device, dtype):
         loss = MaskedMSELoss()(net(image, mask), (image, mask))
     loss.backward()
     assert loss.item() == pytest.approx(exact.item(), rel=0.02)

@@ -8,7 +8,7 @@ from scripts.errors import InputError
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
 from scripts.pretraining.masks import draw_mask, expand_mask
-from tests.mixed_precision import MIXED_PRECISION
+from tests.mixed_precision import MIXED_PRECISION, mixed
 
 SMALL = {"features": (4, 6, 8, 8), "num_blocks": (1, 2, 1, 1), "strides": (1, 2, 2, 2)}
 
@@ -227,7 +227,7 @@ def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     net, (image, mask) = small().float().to(device), batch()
     image, mask = image.float().to(device), mask.to(device)
     exact = MaskedMSELoss()(net(image, mask), (image, mask))
-    with torch.autocast(device, dtype=dtype):
+    with mixed(device, dtype):
         loss = MaskedMSELoss()(net(image, mask), (image, mask))
     loss.backward()
     assert loss.item() == pytest.approx(exact.item(), rel=0.02)

@@ -6,7 +6,7 @@ from scripts.losses import MaskedMSELoss
 from scripts.networks import ViTMAE
 from scripts.pretraining.masks import expand_mask
 from scripts.pretraining.patches import patchify
-from tests.mixed_precision import MIXED_PRECISION
+from tests.mixed_precision import MIXED_PRECISION, mixed
 
 ENCODER = {"patch_size": 4, "hidden_size": 24, "depth": 2, "num_heads": 3}
 SIZES = {2: (8, 12), 3: (8, 8, 12)}
@@ -117,7 +117,7 @@ def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     exact.backward()
     wanted = {name: p.grad.clone() for name, p in net.named_parameters()}
     net.zero_grad()
-    with torch.autocast(device, dtype=dtype):
+    with mixed(device, dtype):
         loss = MaskedMSELoss()(net(image, mask), (image, mask))
     loss.backward()
     assert loss.item() == pytest.approx(exact.item(), rel=0.02)

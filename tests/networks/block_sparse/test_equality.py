@@ -9,6 +9,7 @@ from scripts.networks import ResEncUNet, Spark3D
 from scripts.networks.block_sparse import Cells, decoder, encode_cells, upsampling
 from scripts.networks.sparse import encode_visible
 from scripts.pretraining.masks import expand_mask
+from tests.mixed_precision import mixed
 
 PLAIN = {"strides": (1, 2, 2, 2), "size": (16, 24, 16)}
 CASES = {
@@ -173,7 +174,7 @@ def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     net, image, mask = case(**PLAIN, dtype=torch.float)
     net, image, mask = net.to(device), image.to(device), mask.to(device)
     exact = step(net, "dense", image, mask)[0]
-    with torch.autocast(device, dtype=dtype):
+    with mixed(device, dtype):
         prediction, _, gradients = step(net, "auto", image, mask)
     assert (prediction - exact).norm() < 0.05 * exact.norm()
     assert all(torch.isfinite(g).all() for g in gradients.values())

@@ -7,6 +7,7 @@ from monai.networks.utils import convert_to_onnx
 
 from scripts.errors import InputError
 from scripts.networks import NNFormer
+from tests.mixed_precision import mixed
 from tests.networks.nnformer import naive
 from tools.project import ROOT
 from tools.render.card import read_card
@@ -108,7 +109,7 @@ def test_checkpointing_gives_equal_gradients():
 def test_mixed_precision_is_close_to_float32(device, dtype):
     net, image = small().to(device), torch.randn(1, 1, 16, 16, 16, device=device)
     exact = net(image)
-    with torch.autocast(device, dtype=dtype):
+    with mixed(device, dtype):
         found = net(image)
         loss = found.float().square().mean()
     loss.backward()
