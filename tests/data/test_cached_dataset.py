@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, NormalizeIntensityd
 
-from scripts.data import CachedDataset, code
+from scripts.data import CachedDataset, cached_dataset, code
 from scripts.errors import InputError
 from scripts.transforms import Resampled
 
@@ -106,6 +106,17 @@ def test_entries_are_found_again_by_another_process(scan, tmp_path):
         for seed in ("1", "2")
     }
     assert names == {str(dataset(scan, tmp_path)._cache_file(0))}
+
+
+def test_processes_fill_the_cache_together(scan, tmp_path, monkeypatch):
+    scans, filled = [{**scan, "case": f"scan{n}"} for n in range(5)], []
+    for rank in (1, 0):
+        monkeypatch.setattr(cached_dataset, "rank_and_size", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
+        cached = CachedDataset(scans, preprocessing(), cache_dir=str(tmp_path / "cache"))
+        cached.prepare()
+        filled.append([n for n in range(5) if cached._cache_file(n).exists()])
+    assert filled == [[1, 3], [0, 1, 2, 3, 4]]
 
 
 def test_a_case_that_cannot_be_preprocessed_is_named(scan, tmp_path):

@@ -68,12 +68,11 @@ class CachedDataset(Dataset):
         return item if self.item_transform is None else self.item_transform(item)
 
     def prepare(self) -> None:
-        """Preprocess all cases that the cache lacks or holds damaged; of several processes the first does it."""
+        """Preprocess all cases that the cache lacks or holds damaged; of several processes each does its share."""
         if self.cache_dir is None:
             return
         rank, processes = rank_and_size()
-        if rank == 0:
-            self._fill_cache()
+        self._fill_cache(range(rank, len(self), processes))
         if processes > 1:
             torch.distributed.barrier()
 
@@ -102,18 +101,23 @@ class CachedDataset(Dataset):
         save_entry(self._compute(index), path)
         return reader(open_entry(path))
 
-    def _fill_cache(self) -> None:
+    def _fill_cache(self, share: range) -> None:
+        quiet = share.start > 0  # the first process shows its progress for all
         # the one time per run that every checksum is compared; later readings trust what they can decompress
         missing = [
             index
-            for index in tqdm(range(len(self)), desc="checking the cache", unit="case", disable=None, leave=False)
+            for index in tqdm(share, desc="checking the cache", unit="case", disable=quiet or None, leave=False)
             if not is_intact(self._cache_file(index))
         ]
         if missing:
             logging.getLogger(__name__).info(
-                "preprocessing %d of %d cases into %s", len(missing), len(self), self.cache_dir
+                "preprocessing %d of %d cases into %s%s",
+                len(missing),
+                len(share),
+                self.cache_dir,
+                f"; {share.step - 1} more processes do as many each" if share.step > 1 else "",
             )
-        for index in tqdm(missing, desc="preprocessing", unit="case", disable=not missing):
+        for index in tqdm(missing, desc="preprocessing", unit="case", disable=quiet or not missing):
             save_entry(self._compute(index), self._cache_file(index))
 
     def _compute(self, index: int) -> dict[str, Any]:
