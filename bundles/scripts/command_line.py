@@ -7,6 +7,7 @@ import difflib
 import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -76,7 +77,7 @@ def check_settings(given: Mapping[str, Any]) -> None:
 def flags(arguments: Sequence[str]) -> dict[str, Any]:
     """Return the names and values of `--name value`, `--name=value` and a lone `--name` as Fire reads them."""
     found: dict[str, Any] = {}
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in pairwise([*arguments, "--"]):
         if argument.startswith("--"):
             name, has_value, value = argument[2:].partition("=")
             value = value if has_value else "True" if following.startswith("--") else following
