@@ -81,8 +81,16 @@ def brief_message(error: BaseException) -> str:
     known = plain_message(error)
     if known is not None:
         return known
-    text = " ".join(str(list(chain(error))[-1]).split())  # the first cause, which others only pass on
+    if ran_out_of_memory(error):
+        return "memory ran out: run fewer processes at once, or take a machine with more"
+    texts = [" ".join(str(link).split()) for link in chain(error)]
+    text = next(filter(None, reversed(texts)), "")  # the first cause, which others only pass on
     return f"{type(error).__name__}: {text[:200]}"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether numpy or PyTorch got no more memory of the machine."""
+    return any(isinstance(link, MemoryError) or "can't allocate memory" in str(link) for link in chain(error))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

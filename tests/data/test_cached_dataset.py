@@ -125,6 +125,12 @@ def test_a_case_that_cannot_be_preprocessed_is_named(scan, tmp_path):
         dataset(scan, tmp_path / "cache").prepare()
 
 
+def test_a_case_is_not_blamed_for_memory_that_ran_out(scan, monkeypatch):
+    monkeypatch.setattr(Resampled, "__call__", lambda *_: np.empty((2**20, 2**20, 2**10)))
+    with pytest.raises(InputError, match=r"case scan cannot be preprocessed \(memory ran out: [^:]*\)$"):
+        CachedDataset([scan], preprocessing()).preprocessed(0)
+
+
 def test_an_interrupted_writing_leaves_no_entry(scan, tmp_path, monkeypatch):
     def interrupted(archive, *_):
         archive.fp.write(b"half")

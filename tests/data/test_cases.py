@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scripts.data import cases as cases_module
+from scripts.data import code
 from scripts.data.cases import labelled_cases
 from scripts.data.reading import stamp
 from scripts.errors import InputError
@@ -246,6 +247,14 @@ def test_no_cases_in_nnunet_folder(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"has no imagesTr/<case>_0000.nii.gz and no labelsTr/<case>.nii.gz"):
         labelled_cases(tmp_path, {"a": 1}, ["MR"])
+
+
+def test_verdicts_know_all_code_that_comes_to_them(any_dataset, monkeypatch):
+    digested = []
+    monkeypatch.setattr(code, "code_digest", lambda paths: digested.extend(paths) or "code")
+    any_dataset.cases()
+    names = {path.resolve().name for path in digested if path.exists()}
+    assert names >= {"cases.py", "case_checks.py", "scan_checks.py", "reading.py", "geometry.py"}
 
 
 def test_missing_label(any_dataset):

@@ -155,7 +155,7 @@ def test_stamp_changes_when_files_change_places(tmp_path, volume, write_nifti):
     assert before.split("-")[0] == str(sum(file.stat().st_size for file in files))
 
 
-@pytest.mark.parametrize("kind", ["nifti", "capitals", "dicom", "nrrd"])
+@pytest.mark.parametrize("kind", ["nifti", "capitals", "dicom", "nrrd", "metaimage in capitals"])
 def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, kind):
     """The configs' readers, in their order, give the tensor and affine of `read_scan`."""
     if kind == "dicom":
@@ -170,6 +170,9 @@ def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, k
         if kind == "nrrd":
             itk.imwrite(itk.imread(path), str(tmp_path / "scan.nrrd"))
             path = str(tmp_path / "scan.nrrd")
+        if kind == "metaimage in capitals":
+            itk.imwrite(itk.imread(path), str(tmp_path / "scan.mha"))
+            path = str((tmp_path / "scan.mha").rename(tmp_path / "SCAN.MHA"))
     train = json.loads((Path(__file__).parents[2] / "bundles/spark3d_pretrain/configs/train.json").read_text())
     load = ConfigParser(train["train"]["preprocessing"]["transforms"][0]).get_parsed_content()
     loaded = EnsureChannelFirstd("image")(load({"image": path}))["image"]

@@ -5,7 +5,9 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from scripts.transforms import Resampled
+from scripts.transforms import Resampled, resample
+from scripts.transforms.interpolation import SLAB
+from scripts.transforms.labels_at import is_mixed
 
 ROTATED = np.array([[0.0, -1.1, 0.0, 12.0], [0.8, 0.0, 0.0, -7.0], [0.0, 0.0, 2.5, 3.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -70,6 +72,14 @@ def test_a_label_is_the_largest_of_linearly_interpolated_shares(label):
 def test_a_grid_that_stays_leaves_labels_alone(label):
     same = Resampled("label", (1.5, 1.0, 3.0), label_keys="label")({"label": label})["label"]
     assert torch.equal(same.as_tensor(), label.as_tensor()) and torch.equal(same.affine, label.affine)
+
+
+def test_a_large_label_is_searched_for_mixed_places_once(monkeypatch):
+    searched = []
+    monkeypatch.setattr(resample, "is_mixed", lambda label: searched.append(1) or is_mixed(label))
+    label = MetaTensor(torch.zeros(1, 40, 100, 100, dtype=torch.uint8), affine=np.eye(4))
+    moved = Resampled("label", (1.0, 1.0, 0.5), label_keys="label")({"label": label})["label"]
+    assert moved[0].numel() > 2 * SLAB and len(searched) == 1
 
 
 @pytest.mark.parametrize(

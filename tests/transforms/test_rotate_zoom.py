@@ -102,6 +102,20 @@ def test_a_thin_patch_stays_in_its_plane(roi, thin):
         assert inner[:, 0, 0].diff().allclose(torch.ones(roi[axis] - 1), atol=1e-4)
 
 
+@pytest.mark.parametrize("roi", [(24, 24, 5), (24, 24, 6), (24, 24, 7), (160, 160, 14)])
+def test_slices_of_a_thin_patch_stay_whole(roi):
+    """Also where an odd number is cut off, after which the middles of patch and result lie between voxels."""
+    size = [int(1.25 * n) for n in roi]
+    slices = torch.arange(size[2]).expand(1, *size)
+    item = {"image": MetaTensor(slices % 2).float(), "label": MetaTensor(slices)}
+    moving = RandRotateZoomd(item, "label", roi, prob=1.0)
+    moving.set_random_state(0)
+    expected, found = moving.crop(item), moving(item)
+    middle = (0, roi[0] // 2, roi[1] // 2)
+    assert torch.equal(found["label"][middle], expected["label"][middle].as_tensor())
+    torch.testing.assert_close(found["image"][middle], expected["image"][middle].as_tensor(), atol=1e-4, rtol=0)
+
+
 def test_little_of_a_thin_patch_is_empty():
     roi = (160, 160, 14)
     moving = RandRotateZoomd("image", [], roi, zoom_range=(1, 1), prob=1.0)

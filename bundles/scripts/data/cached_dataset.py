@@ -16,7 +16,7 @@ from monai.transforms import Compose
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..errors import InputError, brief_message
+from ..errors import InputError, brief_message, ran_out_of_memory
 from ..processes import rank_and_size
 from ..transforms.foreground import FOREGROUND
 from .code import preprocessing_code
@@ -126,9 +126,8 @@ class CachedDataset(Dataset):
             item = self.transform(dict(case))
         except Exception as error:  # whatever it is, only the case's name leads to its cause
             name = case.get("case", case.get("image"))
-            raise InputError(
-                f"case {name} cannot be preprocessed ({brief_message(error)}): correct its files or leave it out"
-            ) from error
+            advice = "" if ran_out_of_memory(error) else ": correct its files or leave it out"
+            raise InputError(f"case {name} cannot be preprocessed ({brief_message(error)}){advice}") from error
         plain: dict[str, Any] = {}
         for key, value in item.items():
             if isinstance(value, MetaTensor):

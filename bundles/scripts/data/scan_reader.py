@@ -33,8 +33,12 @@ class ScanReader(ITKReader):
         """
         images = []
         for path in map(str, ensure_tuple(data)):
-            dicom = os.path.isdir(path) or is_dicom(path)
-            images.append(_read_dicom(path) if dicom else super().read(path, **kwargs))
+            if os.path.isdir(path) or is_dicom(path):
+                images.append(_read_dicom(path))
+            elif path.lower().endswith((".mha", ".mhd")):  # which ITK itself does not know in capitals
+                images.append(super().read(path, imageio=itk.MetaImageIO.New(), **kwargs))
+            else:
+                images.append(super().read(path, **kwargs))
         return images if len(images) > 1 else images[0]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional as F
 
 from .interpolation import CORNERS, clamped, neighbours, weights
 
 
-def labels_at(label: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+def labels_at(label: torch.Tensor, place: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
     """Choose for every place the label with the largest share in linear interpolation between its eight neighbours.
 
     That is what nnU-Net does by interpolating one label after the other. Only places whose neighbours differ are
@@ -17,6 +16,7 @@ def labels_at(label: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     Args:
         label: (1, D, H, W).
         place: (3, d, h, w), in voxels from the middle of the first one. Outside is what is at the border.
+        mixed: (D, H, W), of `is_mixed`, which is computed once for all places.
 
     Returns:
         Labels (1, d, h, w); of equal shares the smaller label's counts.
@@ -25,20 +25,20 @@ def labels_at(label: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     x, y, z = clamped(place, size).int()
     first = (x * size[1] + y) * size[2] + z
     chosen = label.flatten().index_select(0, first)
-    mixed = is_mixed(label[0]).flatten().index_select(0, first)
-    index, part = neighbours(place.flatten(1)[:, mixed], size)
+    unclear = mixed.flatten().index_select(0, first)
+    index, part = neighbours(place.flatten(1)[:, unclear], size)
     around, order = label.flatten()[index].sort(dim=0)  # the first of equal shares is the smallest label's
     weight = weights(part).gather(0, order)
     shares = torch.stack([(weight * (around == candidate)).sum(dim=0) for candidate in around])
-    chosen[mixed] = around.gather(0, shares.argmax(dim=0, keepdim=True))[0]
+    chosen[unclear] = around.gather(0, shares.argmax(dim=0, keepdim=True))[0]
     return chosen.view(1, *place.shape[1:])
 
 
 def is_mixed(label: torch.Tensor) -> torch.Tensor:
     """Tell of each voxel (D, H, W) whether the eight that start with it have different labels."""
     d, h, w = label.shape
-    beyond = F.pad(label[None, None].float(), (0, 1) * 3, mode="replicate")[0, 0].to(label)
-    mixed = torch.zeros_like(label, dtype=torch.bool)
+    mixed = torch.zeros(d, h, w, dtype=torch.bool)
     for i, j, k in CORNERS[1:]:
-        mixed |= beyond[i : i + d, j : j + h, k : k + w] != label
+        # beyond the border is what is at it, which other corners compare with
+        mixed[: d - i, : h - j, : w - k] |= label[i:, j:, k:] != label[: d - i, : h - j, : w - k]
     return mixed

@@ -12,7 +12,7 @@ from monai.transforms import InvertibleTransform, MapTransform, Spacing
 from monai.utils import ensure_tuple
 
 from .interpolation import places
-from .labels_at import labels_at
+from .labels_at import is_mixed, labels_at
 
 
 class Resampled(MapTransform, InvertibleTransform):
@@ -68,6 +68,8 @@ def resampled_labels(label: MetaTensor, resampled: Callable[[torch.Tensor], torc
     """
     moved = resampled(label)
     labels = MetaTensor(torch.empty(moved.shape, dtype=label.dtype)).copy_meta_from(moved)
+    known = label.as_tensor()
+    mixed = is_mixed(known[0])
     for part, place in places(label.affine, labels.affine, moved.shape[1:]):
-        labels.as_tensor()[:, part] = labels_at(label.as_tensor(), place)
+        labels.as_tensor()[:, part] = labels_at(known, place, mixed)
     return labels

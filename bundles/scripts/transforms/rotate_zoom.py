@@ -13,7 +13,7 @@ from monai.transforms.utils import create_rotate, create_scale
 from monai.utils import convert_to_tensor, ensure_tuple, ensure_tuple_rep
 from torch.nn import functional as F
 
-from .labels_at import labels_at
+from .labels_at import is_mixed, labels_at
 from .thin import short_axis
 
 
@@ -82,7 +82,10 @@ class RandRotateZoomd(MapTransform, Randomizable):
         turn = (create_rotate(3, self.angles) @ create_scale(3, scales))[:3, :3]
         # places are in halves of the input's sides, its last axis first
         steps = (turn * 2 / np.array(size)[:, None])[::-1].T
-        voxels = (np.arange(n) - (n - 1) / 2 for n in self.roi_size)
+        sides = zip(size, self.roi_size, self.scaled, strict=True)
+        # where slices stay as they are, from where `CenterSpatialCrop` starts: the middle may lie between two of them
+        firsts = [-(n - 1) / 2 if scaled else m // 2 - n // 2 - (m - 1) / 2 for m, n, scaled in sides]
+        voxels = (np.arange(n) + first for n, first in zip(self.roi_size, firsts, strict=True))
         x, y, z = (torch.from_numpy(np.outer(n, step)).float() for n, step in zip(voxels, steps, strict=True))
         return (x[:, None, None] + y[:, None] + z)[None]
 
@@ -99,4 +102,5 @@ def turned_labels(label: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Look labels (1, D, H, W) up at the places of `grid_sample`'s grid (1, d, h, w, 3); 0 outside."""
     sides = enumerate(label.shape[1:])
     place = torch.stack([(grid[0, ..., 2 - axis] + 1) * (n / 2) + 0.5 for axis, n in sides])  # in the padded label
-    return labels_at(F.pad(label, (1,) * 6), place)
+    padded = F.pad(label, (1,) * 6)
+    return labels_at(padded, place, is_mixed(padded[0]))
