@@ -20,8 +20,8 @@ from torch import nn
 from scripts.files import save_json, to_json
 from scripts.networks import ResEncUNet
 from scripts.networks.average_pool import AveragePool
+from scripts.networks.bfloat16 import Bfloat16OnCPU
 from scripts.networks.instance_norm import InstanceNorm
-from scripts.networks.narrow_grids import PadNarrowGrids
 from tools.cli import cli
 from tools.facts import machine
 
@@ -110,7 +110,7 @@ def infer(network: nn.Module, image: torch.Tensor, amp: bool) -> None:
 @contextmanager
 def mixed(image: torch.Tensor, amp: bool) -> Iterator[None]:
     """Enter the mixed precision of the bundles on the image's device."""
-    narrow = PadNarrowGrids() if amp and not image.is_cuda else nullcontext()
+    narrow = Bfloat16OnCPU() if amp and not image.is_cuda else nullcontext()
     with torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp), narrow:
         yield
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
-from scripts.networks.narrow_grids import PadNarrowGrids
+from scripts.networks.bfloat16 import Bfloat16OnCPU
 
 MIXED_PRECISION = pytest.mark.parametrize(
     ("device", "dtype"),
@@ -22,5 +22,5 @@ MIXED_PRECISION = pytest.mark.parametrize(
 @contextmanager
 def mixed(device: str, dtype: torch.dtype) -> Iterator[None]:
     """Enter autocast, on a CPU with what narrow grids need there."""
-    with torch.autocast(device, dtype), PadNarrowGrids() if device == "cpu" else nullcontext():
+    with torch.autocast(device, dtype), Bfloat16OnCPU() if device == "cpu" else nullcontext():
         yield

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import check_flags
-from .narrow_grids import PadNarrowGrids
+from .bfloat16 import Bfloat16OnCPU
 
 
 def on_device(network: nn.Module, device: torch.device | str, amp: bool = False) -> nn.Module:
@@ -37,7 +37,7 @@ def on_device(network: nn.Module, device: torch.device | str, amp: bool = False)
 def _in_bfloat16(forward: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(forward)
     def run(*arguments: Any, **named: Any) -> torch.Tensor | list[torch.Tensor]:
-        with torch.autocast("cpu", torch.bfloat16), PadNarrowGrids():
+        with torch.autocast("cpu", torch.bfloat16), Bfloat16OnCPU():
             output = forward(*arguments, **named)
         return [part.float() for part in output] if isinstance(output, list) else output.float()
 

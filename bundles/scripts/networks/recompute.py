@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from .narrow_grids import PadNarrowGrids
+from .bfloat16 import Bfloat16OnCPU
 
 
 def run(function: Callable[..., torch.Tensor], *arguments: Any, checkpointing: bool) -> torch.Tensor:
@@ -22,5 +22,5 @@ def run(function: Callable[..., torch.Tensor], *arguments: Any, checkpointing: b
 
 def _modes() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     # the backward pass calls again outside of `on_device`; autocast it restores by itself
-    mode = PadNarrowGrids if torch.is_autocast_enabled("cpu") else nullcontext
+    mode = Bfloat16OnCPU if torch.is_autocast_enabled("cpu") else nullcontext
     return mode(), mode()

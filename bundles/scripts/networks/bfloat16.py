@@ -1,4 +1,4 @@
-"""Convolutions of grids narrower than their kernel, which a CPU cannot train in bfloat16 as they are."""
+"""What PyTorch's operators get wrong in bfloat16 on a CPU, and how it is got right."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
-class PadNarrowGrids(TorchFunctionMode):
-    """Pad and crop grids narrower than a kernel before and after a 3D convolution instead of in it.
+class Bfloat16OnCPU(TorchFunctionMode):
+    """Compute with PyTorch's operators, but in ways that give right gradients in bfloat16 on a CPU.
 
-    In bfloat16 on CPUs with AVX-512, PyTorch 2.13 (oneDNN 3.12) then gives wrong gradients of the weights, or writes
-    beside its memory; a bottleneck two voxels deep is enough. Without padding of its own a convolution is right.
+    Of a convolution whose grid is narrower than its kernel, such as at a bottleneck two voxels deep, PyTorch 2.13
+    (oneDNN 3.12) gives wrong gradients of the weights on CPUs with AVX-512, or writes beside its memory, if the
+    convolution pads; so narrow grids are padded before it and cropped after it (kernels of up to 5 voxels are tested).
+    Gradients of a layer norm's weights it adds up in bfloat16, which loses nearly all of them over thousands of tokens;
+    so layer norms compute in float32, as they do on a GPU.
 
     Example:
         >>> conv = torch.nn.Conv3d(1, 1, 3, padding=1)
-        >>> with PadNarrowGrids(), torch.autocast("cpu", torch.bfloat16):
+        >>> with Bfloat16OnCPU(), torch.autocast("cpu", torch.bfloat16):
         ...     conv(torch.zeros(1, 1, 2, 4, 4)).shape
         torch.Size([1, 1, 2, 4, 4])
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replace convolutions by the functions below."""
-        safe = {F.conv3d: _convolve, F.conv_transpose3d: _convolve_transposed}.get(func, func)
-        return safe(*args, **(kwargs or {}))
+        """Replace operators by the functions below."""
+        ours = {F.conv3d: _convolve, F.conv_transpose3d: _convolve_transposed, F.layer_norm: _normalize}
+        return ours.get(func, func)(*args, **(kwargs or {}))
+
+
+def _normalize(tokens: torch.Tensor, *settings: Any, **named: Any) -> torch.Tensor:
+    return F.layer_norm(tokens.float(), *settings, **named)
 
 
 def _convolve(

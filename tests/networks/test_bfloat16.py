@@ -1,4 +1,4 @@
-"""In bfloat16 on a CPU, weights of padded convolutions on narrow grids get PyTorch's gradients of wider ones."""
+"""In bfloat16 on a CPU gradients are right where those of PyTorch's operators are not."""
 
 from itertools import product
 
@@ -36,7 +36,7 @@ def leave_nan_in_freed_memory():
 
 @pytest.mark.parametrize("wrap", [nn.Identity, Recomputed])
 @pytest.mark.parametrize("kind", PADDED)
-def test_gradients_are_those_of_double_precision(kind, wrap):
+def test_padded_convolutions_of_narrow_grids_have_gradients_of_double_precision(kind, wrap):
     torch.manual_seed(0)
     conv = PADDED[kind]()
     mixed = on_device(nn.Sequential(conv) if wrap is nn.Identity else wrap(conv), "cpu", amp=True)
@@ -53,3 +53,13 @@ def test_gradients_are_those_of_double_precision(kind, wrap):
         out.backward(grad.float())
         torch.testing.assert_close(out.double(), expected, rtol=0.02, atol=0.02, msg=f"{kind} of {size}")
         torch.testing.assert_close(conv.weight.grad.double(), exact.grad, rtol=0.02, atol=0.1, msg=f"{kind} of {size}")
+
+
+def test_layer_norms_of_many_tokens_have_gradients_of_double_precision():
+    torch.manual_seed(0)
+    tokens, grad = torch.randn(1, 4096, 24).bfloat16(), torch.rand(1, 4096, 24)  # of one sign, to add up
+    exact, mixed = nn.LayerNorm(24).double(), on_device(nn.LayerNorm(24), "cpu", amp=True)
+    exact(tokens.double()).backward(grad.double())
+    mixed(tokens).backward(grad)
+    for found, expected in zip(mixed.parameters(), exact.parameters(), strict=True):
+        torch.testing.assert_close(found.grad.double(), expected.grad, rtol=1e-3, atol=0.1)
