@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from scripts.networks import average_pool
 from scripts.networks.average_pool import AveragePool
 
 LAST = {"memory_format": torch.channels_last_3d}
@@ -27,6 +28,14 @@ def test_channels_stay_last_in_mixed_precision_and_its_precision_stays():
     (back,) = torch.autograd.grad(out.float().sin().sum(), image)
     assert out.dtype == torch.bfloat16 and out.is_contiguous(**LAST) and back.is_contiguous(**LAST)
     torch.testing.assert_close(out.float(), nn.AvgPool3d(2)(image.float()), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("blocks", [(2, 2, 2), (1, 2, 2), (3, 1, 2)])
+def test_the_form_of_a_gpu_rounds_half_precision_once(blocks):
+    image = torch.randn(2, 8, 6, 4, 8).bfloat16().contiguous(**LAST)
+    found, exact = average_pool._mean(image, blocks), nn.AvgPool3d(blocks)(image.double())
+    assert found.is_contiguous(**LAST)
+    torch.testing.assert_close(found, exact.bfloat16(), rtol=2**-8, atol=0)
 
 
 def test_half_precision_holds_the_mean_of_what_it_holds():

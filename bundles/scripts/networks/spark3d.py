@@ -98,6 +98,9 @@ class Spark3D(nn.Module):
         self.densify = nn.ModuleList(
             nn.Conv3d(c, c, 3, padding=1) if stage else nn.Identity() for stage, c in enumerate(channels) if densify
         )
+        for weight in self.densify.parameters():
+            if weight.dim() == 5:  # as in the U-Net
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
         self.lean_head = LeanHead(network, self.mask_tokens) if decoder == "lean" else None
 
     @property

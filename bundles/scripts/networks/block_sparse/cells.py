@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch.nn import functional as F
 
 Shape = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
+
+ZEROS = 2**14  # made at once
 
 
 class Cells:
@@ -41,6 +43,7 @@ class Cells:
         self.numbers = torch.full(visible.shape, self.num, device=mask.device)
         self.numbers[self.index] = torch.arange(self.num, device=mask.device)
         self.neighbours = self._find_neighbours()
+        self._zeros = torch.zeros(0)
         self._halos: dict[tuple[Shape, Shape, Shape], tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
 
     @cached_property
@@ -92,8 +95,7 @@ class Cells:
         """Return which voxels of the cells, wider by a margin on all sides, are inside the volume, (N, 1, d, h, w)."""
         inside = torch.ones((), dtype=torch.bool, device=self.places.device)
         for axis, (cells, n) in enumerate(zip(self.grid, size, strict=True), start=1):
-            voxel = self.places[:, axis, None] * n + torch.arange(-margin, n + margin, device=self.places.device)
-            along = (voxel >= 0) & (voxel < cells * n)
+            along = _inside(cells, n, margin, self.places.device)[self.places[:, axis]]
             inside = inside & along.view(self.num, *(along.shape[1] if axis == other else 1 for other in range(4)))
         return inside
 
@@ -117,6 +119,14 @@ class Cells:
                 inside.append(slice(first - start, last - start))
             found.append((number, sample, (covered[0], covered[1], covered[2]), (inside[0], inside[1], inside[2])))
         return found
+
+    def zeros_like(self, values: torch.Tensor) -> torch.Tensor:
+        """Return zeros that nothing else uses, of many made at once: on a GPU each call costs as much."""
+        count = values.numel()
+        if self._zeros.numel() < count or self._zeros.dtype != values.dtype:
+            self._zeros = values.new_zeros(max(count, ZEROS))
+        zeros, self._zeros = self._zeros[:count], self._zeros[count:]
+        return zeros.view_as(values)
 
     def gather(self, volume: torch.Tensor, halo: Sequence[int] = (0, 0, 0)) -> torch.Tensor:
         """Cut the cells out of a volume, with a halo of whatever surrounds them, hidden or not, and zero outside.
@@ -154,3 +164,10 @@ class Cells:
         blocks[self.index] = cells.permute(0, 2, 3, 4, 1)
         whole = [n * c for n, c in zip(self.grid, size, strict=True)]
         return volume.view(-1, *whole, channels).permute(0, 4, 1, 2, 3)
+
+
+@cache
+def _inside(cells: int, size: int, margin: int, device: torch.device) -> torch.Tensor:
+    """Return which voxels of each place along an axis, wider by a margin, are inside, (cells, size + 2 margin)."""
+    voxel = size * torch.arange(cells, device=device)[:, None] + torch.arange(-margin, size + margin, device=device)
+    return (voxel >= 0) & (voxel < cells * size)

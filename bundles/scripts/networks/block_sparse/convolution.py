@@ -15,6 +15,8 @@ from .cells import Cells, Shape
 from .halo import pad
 from .normalization import cancel
 
+KEPT = 4**3  # voxels of a cell up to which padding is kept: little memory, since few voxels are left in such stages
+
 
 def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor:
     """Apply a convolution whose padding keeps the size (divided by its stride), as if hidden voxels were zero.
@@ -46,16 +48,16 @@ def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor
 
 
 class _HaloConvolution(torch.autograd.Function):
-    """Pad, copy halos, convolve; keeps the cells for the backward pass instead of their larger padded copy."""
+    """Pad, copy halos, convolve; keeps cells for the backward pass, and their larger padded copies of small ones."""
 
     @staticmethod
     def forward(
         ctx: Any, cells: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *geometry: Any
     ) -> torch.Tensor:
-        ctx.save_for_backward(cells, weight, bias)
-        ctx.geometry = geometry
         stride, low, high, where = geometry
         padded = pad(cells, where, low, high)
+        ctx.geometry, ctx.size, ctx.kept = geometry, cells.shape[2:], math.prod(cells.shape[2:]) <= KEPT
+        ctx.save_for_backward(padded if ctx.kept else cells, weight, bias)
         ctx.small = _is_small(cells, stride)
         return _multiply(padded, weight, stride) if ctx.small else F.conv3d(padded, weight, None, stride)
 
@@ -68,9 +70,10 @@ class _HaloConvolution(torch.autograd.Function):
         wanted, weights = ctx.needs_input_grad, None
         if wanted[1]:
             of_weight = _of_weight_small if ctx.small else _of_weight
-            weights = of_weight(grad, pad(cells, where, low, high), weight, stride)
-        back = _of_cells(grad, weight, cells.shape[2:], stride, low, where, ctx.small) if wanted[0] else None
-        biases = torch.zeros_like(bias) if bias is not None and wanted[2] else None
+            padded = cells if ctx.kept else pad(cells, where, low, high)
+            weights = of_weight(grad, padded, weight, stride)
+        back = _of_cells(grad, weight, ctx.size, stride, low, where, ctx.small) if wanted[0] else None
+        biases = where.zeros_like(bias) if bias is not None and wanted[2] else None
         return back, weights, biases, None, None, None, None
 
 

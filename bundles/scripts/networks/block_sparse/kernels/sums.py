@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -61,17 +62,24 @@ def _of_border(grad: torch.Tensor, sides: Any) -> torch.Tensor:
     batch, channels, *whole = grad.shape
     sums = grad.permute(0, 2, 3, 4, 1)
     for axis, (length, side) in enumerate(zip(whole, sides, strict=True)):
-        place = torch.arange(length, device=grad.device)
-        if side < length:
-            place = torch.where(place < BORDER, place, (side - length + place).clamp(min=BORDER))
-        which = place == torch.arange(side, device=grad.device)[:, None]
-        # half precision holds no sums of many: they are taken smaller by a power of two
-        shrink = torch.where(which.sum(dim=1, keepdim=True) > 1, 2.0 ** -length.bit_length(), 1.0)
+        which, shrink = _summands(length, side, sums.dtype, grad.device)
         before, after = [batch, *sides[:axis]], [*whole[axis + 1 :], channels]
         with torch.autocast(grad.device.type, enabled=False):
-            sums = (which * shrink).to(sums.dtype) @ sums.reshape(math.prod(before), length, -1)
+            sums = which @ sums.reshape(math.prod(before), length, -1)
         sums = (sums.float() / shrink).view(*before, side, *after)
     return sums.sum(dim=0).permute(3, 0, 1, 2)
+
+
+@cache
+def _summands(length: int, side: int, dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the matrix (side, length) that sums voxels of the same distance, and (side, 1) by what its rows shrink."""
+    place = torch.arange(length, device=device)
+    if side < length:
+        place = torch.where(place < BORDER, place, (side - length + place).clamp(min=BORDER))
+    which = place == torch.arange(side, device=device)[:, None]
+    # half precision holds no sums of many: they are taken smaller by a power of two
+    shrink = torch.where(which.sum(dim=1, keepdim=True) > 1, 2.0 ** -length.bit_length(), 1.0)
+    return (which * shrink).to(dtype), shrink
 
 
 @triton.jit(do_not_specialize=SHAPES)
