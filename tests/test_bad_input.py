@@ -266,7 +266,9 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
     refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
-    refused(finished, "training_state.pt does not fit this network", kept=before)
+    refused(finished, "with features of the network [4, 8] (now [4, 6])", kept=before)
+    finished = run(PRETRAIN, **knobs, resume=True, network_def__mask_input=False)
+    refused(finished, "with mask_input of the network True (now False)", kept=before)
     shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/training_state.pt")
     refused(run(PRETRAIN, **knobs, resume=True), "no state of a training", kept=before)
     assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}

@@ -177,6 +177,16 @@ def test_weights_know_along_which_axes_they_may_be_mirrored(bundle: Path) -> Non
 
 
 @every_bundle
+def test_a_training_is_resumed_with_the_same_network_and_axes(bundle: Path) -> None:
+    """What the plan says of them would otherwise be untrue of the weights."""
+    if main_workflow(bundle) != "train":
+        return
+    [saver] = [h for h in config(bundle, "train")["train"]["handlers"] if "plan" in h]
+    assert saver["settings"]["network"].startswith(saver["plan"]["network"])
+    assert ("flip_axes" in saver["settings"]) == ("flip_axes" in saver["plan"])
+
+
+@every_bundle
 def test_a_preset_changes_what_is_there(bundle: Path) -> None:
     """A misspelled name in a config would add a setting that nothing reads."""
     if main_workflow(bundle) != "train":
