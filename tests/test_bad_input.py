@@ -274,6 +274,13 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}
 
 
+def test_a_part_without_cases_is_not_evaluated(run, refused, dataset, trained, tmp_path):
+    knobs = {"dataset_dir": dataset, "checkpoint": trained / SEGMENT, "test_fraction": 0}
+    finished = run(SEGMENT, ("train", "evaluate", "tiny"), **knobs)
+    refused(finished, "evaluated_part is test", "has no cases: give another evaluated_part, split or test_fraction")
+    assert not list((tmp_path / "out").glob("metrics*"))
+
+
 # --- checkpoints -----------------------------------------------------------------------------------------------------
 
 
