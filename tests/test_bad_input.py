@@ -257,6 +257,13 @@ def test_malformed_phases(run, refused, scans, dataset, tmp_path, bundle):
     assert not (tmp_path / "out/cache").exists()
 
 
+def test_axes_to_mirror_are_checked_before_training(run, refused, dataset, tmp_path):
+    knobs = {"dataset_dir": dataset, "flip_axes": "[0]"}
+    refused(run(SEGMENT, **knobs, mirror_axes="[0, 1]"), "flip_axes is [0], here mirror_axes is [0, 1]", '"[0]"')
+    refused(run(SEGMENT, **knobs | {"flip_axes": "[-1]"}), "flip_axes is [-1]", "different axes from 0 to 2")
+    assert not (tmp_path / "out/cache").exists()
+
+
 def test_resume_with_other_settings(run, refused, scans, tmp_path):
     knobs = {"dataset_dir": scans, "max_epochs": 1, "steps_per_epoch": 1}
     assert run(PRETRAIN, **knobs).returncode == 0

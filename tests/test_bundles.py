@@ -173,7 +173,7 @@ def test_weights_know_along_which_axes_they_may_be_mirrored(bundle: Path) -> Non
         loader = (workflow.get("handlers") or workflow["validate"]["handlers"])[0]
         assert loader["mirror_axes"] == "@mirror_axes"
     if main_workflow(bundle) == "train":
-        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flip_axes"]
+        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flipped_axes"]
 
 
 @every_bundle
