@@ -26,7 +26,7 @@ def check_spacing(plan: dict[str, Any], spacing: Sequence[float] | None, source:
         InputError: naming the spacing to give.
     """
     trained = plan.get("spacing")
-    if trained and spacing and not np.allclose(trained, spacing, rtol=1e-3):
+    if trained and spacing and not (len(trained) == len(spacing) and np.allclose(trained, spacing, rtol=1e-3)):
         raise InputError(
             f"{source} was trained on voxels of {trained} mm, here they are of {list(spacing)}: give "
             f'--spacing "{trained}"'
