@@ -257,6 +257,13 @@ def test_malformed_phases(run, refused, scans, dataset, tmp_path, bundle):
     assert not (tmp_path / "out/cache").exists()
 
 
+def test_axes_to_mirror_are_checked_before_training(run, refused, dataset, tmp_path):
+    knobs = {"dataset_dir": dataset, "flip_axes": "[0]"}
+    refused(run(SEGMENT, **knobs, mirror_axes="[0, 1]"), "flip_axes is [0], here mirror_axes is [0, 1]", '"[0]"')
+    refused(run(SEGMENT, **knobs | {"flip_axes": "[-1]"}), "flip_axes is [-1]", "different axes from 0 to 2")
+    assert not (tmp_path / "out/cache").exists()
+
+
 def test_resume_with_other_settings(run, refused, scans, tmp_path):
     knobs = {"dataset_dir": scans, "max_epochs": 1, "steps_per_epoch": 1}
     assert run(PRETRAIN, **knobs).returncode == 0
@@ -266,10 +273,19 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
     refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
-    refused(finished, "training_state.pt does not fit this network", kept=before)
+    refused(finished, "with features of the network [4, 8] (now [4, 6])", kept=before)
+    finished = run(PRETRAIN, **knobs, resume=True, network_def__mask_input=False)
+    refused(finished, "with mask_input of the network True (now False)", kept=before)
     shutil.copy(tmp_path / "models/model.pt", tmp_path / "models/training_state.pt")
     refused(run(PRETRAIN, **knobs, resume=True), "no state of a training", kept=before)
     assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}
+
+
+def test_a_part_without_cases_is_not_evaluated(run, refused, dataset, trained, tmp_path):
+    knobs = {"dataset_dir": dataset, "checkpoint": trained / SEGMENT, "test_fraction": 0}
+    finished = run(SEGMENT, ("train", "evaluate", "tiny"), **knobs)
+    refused(finished, "evaluated_part is test", "has no cases: give another evaluated_part, split or test_fraction")
+    assert not list((tmp_path / "out").glob("metrics*"))
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------

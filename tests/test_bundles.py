@@ -142,6 +142,26 @@ def test_overlays_load_over_what_they_are_for(bundle: Path) -> None:
 
 
 @every_bundle
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda:1", "nccl"), (None, "nccl")])
+def test_processes_talk_as_their_device_can(
+    bundle: Path, device: str | None, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine with GPUs may be told to train on its CPU, whose tensors NCCL does not pass on."""
+    if main_workflow(bundle) != "train":
+        return
+    chosen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(str(device)))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    content = config(bundle, "train", "multi_gpu_train")
+    parser = ConfigParser(content | ({"device": device} if device else {}))
+    [setter] = [n for n, step in enumerate(content["initialize"]) if "set_device" in str(step)]
+    parser.get_parsed_content(f"initialize#{setter}")
+    assert parser.get_parsed_content("backend") == backend
+    assert chosen == ([] if device == "cpu" else ["cuda:1"])
+
+
+@every_bundle
 def test_a_validation_that_gave_no_number_is_never_the_best(bundle: Path) -> None:
     if main_workflow(bundle) == "train":
         is_better = ConfigParser(config(bundle, "train")).get_parsed_content("validate#evaluator#metric_cmp_fn")
@@ -173,7 +193,17 @@ def test_weights_know_along_which_axes_they_may_be_mirrored(bundle: Path) -> Non
         loader = (workflow.get("handlers") or workflow["validate"]["handlers"])[0]
         assert loader["mirror_axes"] == "@mirror_axes"
     if main_workflow(bundle) == "train":
-        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flip_axes"]
+        assert [h["plan"]["flip_axes"] for h in workflows[0]["train"]["handlers"] if "plan" in h] == ["@flipped_axes"]
+
+
+@every_bundle
+def test_a_training_is_resumed_with_the_same_network_and_axes(bundle: Path) -> None:
+    """What the plan says of them would otherwise be untrue of the weights."""
+    if main_workflow(bundle) != "train":
+        return
+    [saver] = [h for h in config(bundle, "train")["train"]["handlers"] if "plan" in h]
+    assert saver["settings"]["network"].startswith(saver["plan"]["network"])
+    assert ("flip_axes" in saver["settings"]) == ("flip_axes" in saver["plan"])
 
 
 @every_bundle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from scripts.checkpoints import networks_in, read_checkpoint
-from scripts.checkpoints.preprocessing import meaning_of, preparation
+from scripts.checkpoints.preprocessing import contradiction, meaning_of, preparation
 from scripts.checkpoints.settings import OF_THE_WHOLE, SHAPELESS, meaning_of_setting
 from scripts.errors import InputError
 
@@ -23,8 +24,8 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
         checkpoints: files, bundle folders or bundle zips.
 
     Returns:
-        Their state dicts, and the plan of the first with the marks of all cases that any was trained on, and with the
-        axes along which all of them were mirrored in training, where that is known.
+        Their state dicts, and the plan of the first with what only later ones tell, the marks of all cases that any was
+        trained on, and the axes along which all of them were mirrored in training, where that is known.
 
     Raises:
         InputError: if there are none, or they differ in names or shapes of tensors, in settings that shapes do not
@@ -33,11 +34,11 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
     if not checkpoints:
         raise InputError("no checkpoints: give one or more after the file to write")
     contents = [read_checkpoint(source) for source in checkpoints]
-    for source, content in zip(checkpoints, contents, strict=True):
-        if _kind(content) != _kind(contents[0]):
-            raise InputError(f"{source} is another network than {checkpoints[0]}: give trainings of the same one")
+    if two := contradiction([_kind(content) for content in contents]):
+        source, other = (checkpoints[number] for number in two)
+        raise InputError(f"{source} is another network than {other}: give trainings of the same one")
     plans = [content.get("plan", {}) for content in contents]
-    plan = dict(plans[0])
+    plan = dict(ChainMap(*plans))
     if trained_on := sorted({mark for each in plans for mark in each.get("trained_on", ())}):
         plan["trained_on"] = trained_on
     if flipped := [set(each["flip_axes"]) for each in plans if "flip_axes" in each]:
@@ -66,9 +67,10 @@ def _mean(tensors: list[torch.Tensor], half: bool) -> torch.Tensor:
     return total.to(torch.float16 if half else tensors[0].dtype)
 
 
-def _kind(content: dict[str, Any]) -> Any:
+def _kind(content: dict[str, Any]) -> list[Any]:
+    """Return what is alike for trainings of the same network, None where its plan tells nothing."""
     shapes = {name: tensor.shape for name, tensor in content["model"].items()}
     plan = content.get("plan", {})
     settings = plan.get("network") or {}
     told = [*preparation(plan), *(meaning_of(plan.get(key)) for key in ("classes", "spacing"))]
-    return shapes, told, [meaning_of_setting(settings.get(key)) for key in (*SHAPELESS, *OF_THE_WHOLE)]
+    return [shapes, *told, *(meaning_of_setting(settings.get(key)) for key in (*SHAPELESS, *OF_THE_WHOLE))]

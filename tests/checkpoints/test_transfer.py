@@ -175,8 +175,9 @@ def test_weights_for_other_voxels_are_refused(tmp_path):
     path = saved(tmp_path, LABELS, spacing=[2.0, 2.0, 2.0])
     load_weights(unet(2), path, spacing=(2, 2, 2.0))
     load_weights(unet(2), path)
-    with pytest.raises(InputError, match=r'trained on voxels of \[2.0, 2.0, 2.0\] mm, .* give --spacing "\[2.0, 2.0'):
-        load_weights(unet(2), path, spacing=[1.0, 2.0, 2.0])
+    for other in ([1.0, 2.0, 2.0], [2.0, 2.0], [2.0]):
+        with pytest.raises(InputError, match=r'trained on voxels of \[2.0, 2.0, 2.0\] mm, .* give --spacing "\[2.0'):
+            load_weights(unet(2), path, spacing=other)
 
 
 def test_weights_for_other_classes_are_refused_and_other_names_warned_of(tmp_path, caplog):

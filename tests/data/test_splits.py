@@ -7,7 +7,7 @@ import pytest
 
 from scripts.data.digest import parts_digest
 from scripts.data.marks import case_marks
-from scripts.data.splits import hold_out, split_cases
+from scripts.data.splits import evaluated_cases, hold_out, split_cases
 from scripts.errors import InputError
 
 CASES = [{"case": f"case_{index:03d}", "image": f"{index}.nii"} for index in range(100)]
@@ -33,6 +33,13 @@ def test_folds_cover_all_outside_the_test_part_once(cases, pattern):
     for split in splits:
         parts = [set(_names(part)) for part in split.values()]
         assert sum(map(len, parts)) == len(set.union(*parts)) == len(cases)
+
+
+def test_only_parts_with_cases_are_evaluated():
+    split = split_cases(CASES, test_fraction=0)
+    assert evaluated_cases(split, "val") == split["val"]
+    with pytest.raises(InputError, match="evaluated_part is test, a part of the data that has no cases: give another"):
+        evaluated_cases(split, "test")
 
 
 def test_sizes():

@@ -166,6 +166,26 @@ def test_another_training_is_not_resumed(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before | {"training_state.pt": b"noise"}
 
 
+def test_a_training_goes_on_with_the_same_network_and_axes_only(tmp_path):
+    first = {"network": {"strides": [1, (2, 2, 2)], "num_heads": 2}, "flip_axes": [0]}
+    Run(tmp_path, max_epochs=1, settings=first)()
+    for other, message in (
+        ({"network": {"strides": [1, 2], "num_heads": 4}}, r"with num_heads of the network 2 \(now 4\): give"),
+        ({"network": {"strides": [1, [2, 2, 1]]}}, r"with strides of the network .* \(now \[1, \[2, 2, 1\]\]\)"),
+        ({"flip_axes": [0, 1]}, r"with flip_axes \[0\] \(now \[0, 1\]\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Run(tmp_path, settings=first | other, resume=True)()
+    alike = {"network": {"strides": [[1, 1, 1], 2], "num_heads": 2}}
+    assert Run(tmp_path, max_epochs=2, settings=first | alike, resume=True)().epochs == [2]
+
+
+def test_a_state_that_tells_less_is_resumed(tmp_path):
+    Run(tmp_path, max_epochs=1)()
+    told = {"seed": 0, "network": {"num_heads": 4}, "flip_axes": [0]}
+    assert Run(tmp_path, max_epochs=2, settings=told, resume=True)().epochs == [2]
+
+
 def test_a_deleted_former_folder_is_no_hindrance(tmp_path):
     for _ in range(3):
         Run(tmp_path)()

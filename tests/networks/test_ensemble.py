@@ -108,12 +108,18 @@ def test_networks_that_see_other_images_do_not_decide_together(tmp_path, told):
     paths = [str(tmp_path / f"{name}.pt") for name in plans]
     for seed, (path, plan) in enumerate(zip(paths, plans.values(), strict=True)):
         save_tensors({"model": network(seed).state_dict(), "plan": plan}, path)
-    assert isinstance(loaded(network(9), paths[:2]), Ensemble)
+    bare = str(tmp_path / "bare.pt")  # as weights from elsewhere are: it tells nothing
+    save_tensors({"model": network(9).state_dict()}, bare)
+    for silent in ([*paths[:2], bare], [bare, *paths[:2]]):
+        assert isinstance(loaded(network(9), silent), Ensemble)
+        ensemble(str(tmp_path / "silent.pt"), *silent)
+        assert torch.load(tmp_path / "silent.pt", weights_only=True)["plan"]["channels"] in (["T1"], ["t1"])
+        (tmp_path / "silent.pt").unlink()
     with pytest.raises(InputError, match=r"other\.pt and .*mri\.pt tell of other channels or intensities"):
-        loaded(network(9), paths)
+        loaded(network(9), [bare, *paths])
     ensemble(str(tmp_path / "both.pt"), *paths[:2])
     with pytest.raises(InputError, match="another network"):
-        ensemble(str(tmp_path / "all.pt"), *paths)
+        ensemble(str(tmp_path / "all.pt"), bare, *paths)
 
 
 def test_what_cannot_be_run_is_refused(checkpoints, tmp_path):

@@ -43,14 +43,15 @@ def test_fine_tuning_starts_from_the_first_and_says_so(tmp_path, caplog):
 def test_bad_input_is_refused(tmp_path):
     paths = saved(tmp_path, network(0), network(0, (4, 16)))
     first = torch.load(paths[0], weights_only=True)
-    plans = {"liver": {"classes": {"liver": 1}}, "heads": {"network": {"num_heads": 2}}}
+    told = {"classes": {"spleen": 1}, "network": {"num_heads": 4, "skips": [2]}}
+    plans = {"liver": {"classes": {"liver": 1}}, "heads": {"network": {"num_heads": 2}}, "told": told}
     for name, plan in {**plans, "skips": {"network": {"skips": [1]}}}.items():
         torch.save(first | {"plan": plan}, tmp_path / f"{name}.pt")
     for given, message in (
         (paths, "another network"),
-        ([paths[0], str(tmp_path / "liver.pt")], "another network"),
-        ([paths[0], str(tmp_path / "heads.pt")], "another network"),
-        ([paths[0], str(tmp_path / "skips.pt")], "another network"),
+        ([str(tmp_path / "told.pt"), paths[0], str(tmp_path / "liver.pt")], "another network"),
+        ([paths[0], str(tmp_path / "told.pt"), str(tmp_path / "heads.pt")], "another network"),
+        ([str(tmp_path / "told.pt"), str(tmp_path / "skips.pt")], "another network"),
         (paths[:1], "one network cannot"),
         ([], "no checkpoints"),
     ):

@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import InputError
 from ..networks.ensemble import Ensemble, learned_by
 from .classes import Classes, check_classes
-from .preprocessing import check_mirroring, check_spacing, preparation, warn_of_other_preprocessing
+from .preprocessing import check_mirroring, check_spacing, contradiction, preparation, warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
 from .seen import check_unseen
 from .settings import OF_THE_WHOLE, SHAPELESS, check_settings
@@ -60,13 +60,12 @@ def load_ensemble(network: nn.Module, sources: str | Path | Sequence[str | Path]
     """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     contents = [_checked(network, source, **use) for source in given]
-    told = [preparation(content.get("plan", {})) for content in contents]
-    for source, own in zip(given, told, strict=True):
-        if own != told[0]:
-            raise InputError(
-                f"{source} and {given[0]} tell of other channels or intensities: networks that decide together see "
-                "the same image, so give those of one kind"
-            )
+    if two := contradiction([preparation(content.get("plan", {})) for content in contents]):
+        source, other = (given[number] for number in two)
+        raise InputError(
+            f"{source} and {other} tell of other channels or intensities: networks that decide together see the same "
+            "image, so give those of one kind"
+        )
     found = [(state, source) for source, content in zip(given, contents, strict=True) for state in networks_in(content)]
     if len(found) == 1:
         load_state(network, *found[0])

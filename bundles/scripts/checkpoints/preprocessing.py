@@ -26,7 +26,7 @@ def check_spacing(plan: dict[str, Any], spacing: Sequence[float] | None, source:
         InputError: naming the spacing to give.
     """
     trained = plan.get("spacing")
-    if trained and spacing and not np.allclose(trained, spacing, rtol=1e-3):
+    if trained and spacing and not (len(trained) == len(spacing) and np.allclose(trained, spacing, rtol=1e-3)):
         raise InputError(
             f"{source} was trained on voxels of {trained} mm, here they are of {list(spacing)}: give "
             f'--spacing "{trained}"'
@@ -73,8 +73,25 @@ def warn_of_other_preprocessing(plan: dict[str, Any], own: dict[str, Any], sourc
 
 
 def preparation(plan: dict[str, Any]) -> list[Any]:
-    """Return what a plan says of channels and intensities, equal for networks that can decide together."""
+    """Return what a plan says of channels and intensities, None if nothing; networks that decide together agree."""
     return [meaning_of(plan.get(name)) for name in ("channels", "normalization", "equalise")]
+
+
+def contradiction(told: Sequence[Sequence[Any]]) -> tuple[int, int] | None:
+    """Find two that tell otherwise of the same thing; who tells nothing of it contradicts nobody.
+
+    Args:
+        told: by each, as many values in one order, None where nothing is known.
+
+    Returns:
+        Their numbers, of the later one first; None if there are no such two.
+    """
+    for values in zip(*told, strict=True):
+        known = [number for number, value in enumerate(values) if value is not None]
+        for number in known:
+            if values[number] != values[known[0]]:
+                return number, known[0]
+    return None
 
 
 def meaning_of(value: Any) -> Any:

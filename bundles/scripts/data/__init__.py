@@ -14,7 +14,7 @@ from .scan_reader import ScanReader
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
 from .sharing import rank_share
-from .splits import hold_out, split_cases
+from .splits import evaluated_cases, hold_out, split_cases
 from .xray_images import checked_xrays, find_xrays, read_xray
 from .xray_splits import split_xrays
 from .xrays import unlabelled_xrays, xray_cases
@@ -30,6 +30,7 @@ __all__ = [
     "checked_scans",
     "checked_xrays",
     "curate",
+    "evaluated_cases",
     "find_scans",
     "find_xrays",
     "hold_out",

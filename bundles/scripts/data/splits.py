@@ -69,6 +69,24 @@ def split_cases(
     return divided(cases, patient, val, test, num_labelled, seed)
 
 
+def evaluated_cases(parts: dict[str, list[dict[str, Any]]], part: str) -> list[dict[str, Any]]:
+    """Return the cases of one part, whose scores would be of nothing if there were none.
+
+    Args:
+        parts: of the cases by name, as `split_cases` and `split_xrays` return them.
+        part: its name.
+
+    Raises:
+        InputError: if it is empty.
+    """
+    if not parts[part]:
+        raise InputError(
+            f"evaluated_part is {part}, a part of the data that has no cases: give another evaluated_part, split or "
+            "test_fraction"
+        )
+    return parts[part]
+
+
 def hold_out(
     scans: list[dict[str, Any]],
     fraction: float = 0.01,

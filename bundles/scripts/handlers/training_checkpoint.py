@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoints import load_state, read_checkpoint
+from ..checkpoints.settings import meaning_of_setting
 from ..errors import InputError, check_flags
 from ..files import claimed, first_free, release, save_tensors, write_atomically
 from ..processes import rank_and_size
@@ -43,7 +44,8 @@ class TrainingCheckpoint:
         plan: what a user of the weights would otherwise have to guess, kept beside them: plain values, such as the
             architecture, spacing (mm), normalisation and patch size (voxels).
         settings: what must be equal for a resumed run to be the same run, such as seed and batch size; `batch_size` is
-            a process's, and what must be equal is that of all together.
+            a process's, and what must be equal is that of all together. `network` holds the network's own. What a state
+            file of an earlier release does not tell is not compared.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
@@ -78,6 +80,8 @@ class TrainingCheckpoint:
         self.evaluator = evaluator
         self.plan = plan or {}
         self.settings = dict(settings or {})
+        network_settings = self.settings.pop("network", {})
+        self.settings |= {f"{name} of the network": value for name, value in network_settings.items()}
         if "batch_size" in self.settings:
             self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
@@ -188,10 +192,12 @@ class TrainingCheckpoint:
             raise InputError(
                 f"{path} holds weights, no state of a training to go on from: remove it, or give it by pretrained"
             )
-        differ = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
+        former = state["settings"]
+        known = [name for name in self.settings if name in former]
+        differ = [k for k in known if meaning_of_setting(former[k]) != meaning_of_setting(self.settings[k])]
         if differ:
             names = {"batch_size": "batch_size of all processes together"}
-            was = ", ".join(f"{names.get(k, k)} {state['settings'].get(k)} (now {self.settings[k]})" for k in differ)
+            was = ", ".join(f"{names.get(k, k)} {former[k]} (now {self.settings[k]})" for k in differ)
             raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=False")
         load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])

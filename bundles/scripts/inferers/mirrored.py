@@ -14,7 +14,7 @@ from monai.inferers import SlidingWindowInferer
 from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch.nn import functional as F
 
-from ..errors import InputError
+from ..geometry import check_axes
 from .fitting import is_out_of_memory, watch
 
 Window = tuple[slice, ...]
@@ -49,7 +49,7 @@ class MirroredSlidingWindowInferer(SlidingWindowInferer):
         super().__init__(**options)
         self.sw_batch_size = sw_batch_size
         self.half_above_gib = half_above_gib
-        _check_axes(mirror_axes, len(self.roi_size) if isinstance(self.roi_size, list | tuple) else 3)
+        check_axes(len(self.roi_size) if isinstance(self.roi_size, list | tuple) else 3, mirror_axes=mirror_axes)
         axes = [axis + 2 for axis in mirror_axes]
         self.flips = [flip for count in range(len(axes) + 1) for flip in combinations(axes, count)]
 
@@ -161,11 +161,3 @@ def clipped(window: Window, before: Sequence[int], size: Sequence[int]) -> tuple
     shifts = [b - part.start for part, b in zip(window, before, strict=True)]
     inside = tuple(slice(first, last) for first, last in ends)
     return inside, tuple(slice(e[0] + shift, e[1] + shift) for e, shift in zip(ends, shifts, strict=True))
-
-
-def _check_axes(axes: Any, count: int) -> None:
-    listed = isinstance(axes, list | tuple) and all(isinstance(axis, int) and 0 <= axis < count for axis in axes)
-    if not listed or len(set(axes)) < len(axes):
-        raise InputError(
-            f"mirror_axes is {axes!r}: give a list of different axes from 0 to {count - 1}, or [] for none"
-        )

@@ -74,6 +74,8 @@ class NNFormerMAE(nn.Module):
         last = zip(self.target_size, geometry.down_strides[-1], geometry.output_paddings[-1], strict=True)
         self.cell_size = tuple(cell_size or [n if odd else n * s for n, s, odd in last])
         self._check_cells()
+        # what a resumed training must share beside the settings, and no shape betrays
+        self.options = {"mode": mode, "cell_size": list(self.cell_size), "decoder_heads": decoder_heads}
         self.encoder = network.encoder
         self.num_layers = network.num_layers
         self.fusion = Fusion(geometry, self.encoder.dims, decoder_dim)

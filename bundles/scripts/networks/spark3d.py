@@ -91,6 +91,8 @@ class Spark3D(nn.Module):
         self.sparse = sparse
         self.execution = execution
         self.checkpointing = checkpointing
+        # what a resumed training must share beside the settings, and no shape betrays
+        self.options = {"cell_size": list(self.cell_size), "mask_input": mask_input, "sparse": sparse}
         channels = list(network.encoder.output_channels)
         self.mask_tokens = nn.ParameterList(nn.Parameter(torch.zeros(1, c, 1, 1, 1)) for c in channels if tokens)
         for token in self.mask_tokens:

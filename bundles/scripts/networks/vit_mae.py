@@ -52,6 +52,8 @@ class ViTMAE(ViTNetwork):
         self.cell_size = self.encoder.patch_size
         self.decoder = MAEDecoder(self.encoder, decoder_hidden_size, decoder_depth, decoder_num_heads)
         self.settings = {"name": "ViTMAE", **self.encoder.settings}
+        # what a resumed training must share beside the settings, and no shape betrays
+        self.options = {"decoder_num_heads": decoder_num_heads}
 
     def forward(self, image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Predict the image.

@@ -2,6 +2,7 @@
 
 from .crop import is_body, is_nonzero
 from .each_channel import RandEachChanneld
+from .flipped_axes import flipped_axes
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
 from .label_guided import LabelGuidedVoxelsd
@@ -29,6 +30,7 @@ __all__ = [
     "RegionTargetsd",
     "Resampled",
     "SelectChannelsd",
+    "flipped_axes",
     "is_body",
     "is_nonzero",
     "seen_channels",
