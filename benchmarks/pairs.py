@@ -50,4 +50,4 @@ def against(reference: list[float], values: list[float]) -> dict[str, Any]:
 def wait(device: str) -> None:
     """Wait until the device has done what it was given."""
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)

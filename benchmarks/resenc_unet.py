@@ -25,7 +25,7 @@ from scripts.networks.instance_norm import InstanceNorm
 from tools.cli import cli
 from tools.facts import machine
 
-from .pairs import against, alternate
+from .pairs import against, alternate, wait
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "compact": {"features": (16, 32, 64, 128), "num_blocks": (1, 2, 2, 2), "strides": (1, 2, 2, 2)},
@@ -71,6 +71,7 @@ def main(
             for part, run in parts.items():
                 began = time.perf_counter()
                 run(network, image, amp)
+                wait(device)
                 first = time.perf_counter() - began
                 forms = {"reference": reference, "network": network}
                 seconds = alternate({form: partial(run, forms[form], image, amp) for form in forms}, repeats, device)

@@ -1,8 +1,9 @@
 import json
 
 import pytest
+import torch
 
-from benchmarks.pairs import against, alternate
+from benchmarks.pairs import against, alternate, wait
 from benchmarks.spark3d import main
 
 
@@ -11,6 +12,14 @@ def test_rounds_alternate_and_the_first_does_not_count():
     seconds = alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2, device="cpu")
     assert order == ["a", "b"] * 3
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_the_device_that_computes_is_waited_for(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda *device: waited.append(device))
+    wait("cuda:1")
+    wait("cpu")
+    assert waited == [("cuda:1",)]
 
 
 def test_ratios_are_those_of_the_rounds():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from monai.data import MetaTensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scripts.networks.block_sparse import Cells, halo, kernels, normalization, sums
 from scripts.networks.block_sparse.halo import pad
@@ -10,7 +11,7 @@ from scripts.networks.block_sparse.normalization import normalize
 from scripts.networks.block_sparse.sums import add_constant_and_cells, constant_size
 from tests.networks.block_sparse.test_equality import CASES, case, step
 
-pytest.importorskip("triton", reason="Triton is there on Linux alone")
+triton = pytest.importorskip("triton", reason="Triton is there on Linux alone")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -30,6 +31,16 @@ def use(monkeypatch):
             monkeypatch.setattr(module, "usable", lambda tensor: wanted)
 
     return use
+
+
+@pytest.fixture(params=["few voxels", "many voxels"])
+def few(request, monkeypatch):
+    """On both sides of the limit below which one kernel normalises."""
+    from scripts.networks.block_sparse.kernels import normalization
+
+    if request.param == "many voxels":
+        monkeypatch.setattr(normalization, "FEW", 0)
+    return request.param == "few voxels"
 
 
 def cells(where, channels, size, device, dtype=torch.float):
@@ -64,7 +75,7 @@ def test_halos_are_the_same(device, use, low, high, channels):
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("affine, slope, added", [(True, 0.01, False), (True, 0.01, True), (False, 1.0, False)])
-def test_normalisation_equals_that_in_double_precision(device, use, whole, affine, slope, added):
+def test_normalisation_equals_that_in_double_precision(device, use, few, whole, affine, slope, added):
     where = None if whole else Cells(mask(device))
     noise = cells(Cells(mask(device)), 70, (5, 6, 7), device)
     # far from zero, where plain squares would lose the variance, and none near the activation's kink
@@ -85,6 +96,69 @@ def test_normalisation_equals_that_in_double_precision(device, use, whole, affin
     use(True)
     for a, b in zip(expected, run(torch.float), strict=True):
         assert (a - b).abs().max() < 1e-4 * a.abs().max().clamp(min=1)
+
+
+def backward(features, where, slope=0.01):
+    """Return the activated sum of normalised features and ones, and all gradients."""
+    channels = features.shape[1]
+    inputs = [features, torch.ones_like(features), *(torch.ones(channels, device=features.device) for _ in range(2))]
+    features, shortcut, weight, bias = (one.requires_grad_() for one in inputs)
+    out = normalize(features, where, weight, bias, slope=slope, shortcut=shortcut)
+    weights = torch.arange(out.numel(), device=out.device).view_as(out).to(out.dtype) % 7
+    return [out, *torch.autograd.grad(out, inputs, weights)]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_normalises_alike(device, use, few, dtype):
+    where = Cells(mask(device))
+    # without the activation, at whose kink rounding decides
+    expected, found = both(use, lambda: backward(cells(where, 35, (2, 3, 4), device, dtype), where, slope=1.0))
+    for a, b in zip(expected, found, strict=True):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b, rtol=0.02, atol=0.02 * max(1, a.abs().max().item()))
+
+
+def test_results_do_not_change_from_run_to_run_and_what_is_no_number_stays_none(device, use, few):
+    use(True)
+    where = Cells(mask(device, visible=(5, 3)))
+    features = cells(where, 20, (3, 4, 5), device)
+    features[-1, 4, 0, 0, 0] = torch.nan
+    once, again = (backward(features.clone(), where) for _ in range(2))
+    assert all(torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0)) for a, b in zip(once, again, strict=True))
+    for values in once[:2]:
+        assert values[5:, 4].isnan().all()
+        assert values[:5].isfinite().all() and values[5:, 5:].isfinite().all()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_nothing_to_normalise_has_gradients_of_zero(device, use, whole):
+    use(True)
+    where = None if whole else Cells(mask(device, visible=(0, 0)))
+    out, *gradients = backward(torch.zeros(0, 5, 2, 2, 2, device=device), where)
+    assert out.shape == (0, 5, 2, 2, 2) and [g.abs().sum().item() for g in gradients] == [0] * 4
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_norm_launches_one_kernel_each_way_for_few_voxels_and_three_for_many(device, use, few, whole, monkeypatch):
+    """And no operator: what takes the time of a step on a GPU is launches."""
+    launched, operators = [], set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+            operators.add(operator.overloadpacket.__name__)
+            return operator(*args, **(kwargs or {}))
+
+    use(True)
+    where = None if whole else Cells(mask(device))
+    features = cells(Cells(mask(device)), 20, (2, 3, 4), device).requires_grad_()
+    weight, bias = torch.ones(2, 20, device=device).requires_grad_()
+    interface = triton.runtime.jit.KernelInterface
+    monkeypatch.setattr(interface, "__getitem__", lambda *_: lambda *args, **sizes: launched.append(args))
+    with Watch():
+        out = normalize(features, where, weight, bias, shortcut=features)
+        torch.autograd.grad(out, [features, weight, bias], torch.empty_like(features))
+    assert len(launched) == (2 if few else 6)
+    assert operators <= {"empty_like", "new_empty", "add"}, operators  # both gradients of the features
 
 
 @pytest.mark.parametrize("size, margin", [((4, 5, 6), 2), ((2, 2, 3), 1), ((3, 3, 3), 1)])
@@ -132,7 +206,7 @@ def test_an_image_with_metadata_gives_the_same(device, use):
     assert torch.equal(net(MetaTensor(image), hidden), net(image, hidden))
 
 
-def test_an_outlier_first_costs_no_precision(device, use):
+def test_an_outlier_first_costs_no_precision(device, use, few):
     values = torch.randn(1, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0)).to(device)
     values[:, :, 0, 0, 0] = 300
     values = values.contiguous(memory_format=torch.channels_last_3d)

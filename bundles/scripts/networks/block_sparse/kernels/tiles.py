@@ -5,10 +5,10 @@ from __future__ import annotations
 TILE = 2048  # values of a tile
 
 
-def tiles(channels: int) -> tuple[int, int]:
+def tiles(channels: int, values: int = TILE, widest: int = 64) -> tuple[int, int]:
     """Return rows (voxels) and channels of a tile, powers of two."""
-    width = min(64, 1 << (channels - 1).bit_length())
-    return TILE // width, width
+    width = min(widest, 1 << (channels - 1).bit_length())
+    return values // width, width
 
 
 def launch(rows: int, channels: int) -> tuple[tuple[int, int], dict[str, int]]:
@@ -24,5 +24,5 @@ def divided(number: int, by: int) -> int:
 
 # Triton compiles a kernel again for numbers that are 1 or divisible by 16, but not for these, lest the first steps take
 # minutes. Channels are left out on purpose: their divisibility makes loads wide.
-SHAPES = ["rows", "number", "voxels", "parts", "margin", "thick"]
+SHAPES = ["rows", "number", "samples", "voxels", "parts", "margin", "thick"]
 SHAPES += [f"{name}{axis}" for name in ("", "low_", "side_", "wide_") for axis in ("d", "h", "w")] + ["D", "H", "W"]
