@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -63,3 +64,16 @@ def test_the_page_links_what_the_x_rays_terms_ask_for(tmp_path: Path) -> None:
     write_catalogue(tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert '<a href="https://nihcc.app.box.com/v/ChestXray-NIHCC"' in page and TONES in page
+
+
+def test_weights_are_named_with_their_licence(tmp_path: Path) -> None:
+    packed("hippocampus_segmentation", tmp_path, ("models/model.pt", b"weights"))
+    packed("acdc_segmentation", tmp_path, ("models/model.pt", b"weights"))
+    packed("btcv_segmentation", tmp_path)
+    write_catalogue(tmp_path)
+    told = re.findall(r"<dt>Weights</dt><dd>(.*?)</dd>", (tmp_path / "index.html").read_text())
+    assert told == [
+        "included",
+        "none yet: train them with the bundle",
+        "included (CC BY-SA 4.0, as the data that they were trained on)",
+    ]
