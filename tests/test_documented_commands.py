@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.command_line import check_settings, flags
+from tools.prepare.cards import dataset_module, downloads
 from tools.project import ROOT, bundle_names
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +39,14 @@ def test_settings_and_configs_of_commands_exist(page, monkeypatch):
 
 def _place(base: Path, file: str) -> Path:
     return base / file if file.startswith(("configs/", "..")) else ROOT / file
+
+
+def test_the_first_segmentation_is_of_scans_that_the_line_before_it_fetches():
+    block = re.search(r"\*\*Segment at once\.\*\*.*?```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    fetching, segmenting = (shlex.split(line) for line in block.replace("\\\n", " ").splitlines())
+    assert fetching[:3] == ["python", "-m", "tools.prepare"] and fetching[-1] == "--download"
+    assert downloads(dataset_module(fetching[3]))
+    assert flags(segmenting[4:])["dataset_dir"] == f"{flags(fetching[4:-1])['target']}/imagesTr"
 
 
 def test_there_are_commands_to_check():

@@ -15,7 +15,7 @@ from tools.measure import main as measure
 from tools.project import ROOT
 from tools.report.__main__ import report
 from tools.report.records import read_results
-from tools.report.tables import score_rows
+from tools.report.tables import paired, score_rows
 
 RESULTS = ROOT / "docs" / "results"
 METRICS = {"dsc": 3, "nsd": 3, "hd95_mm": 2}
@@ -115,9 +115,17 @@ def test_steps():
 
 def test_results_in_the_readme():
     readme = (ROOT / "README.md").read_text()
-    networks = " ".join((RESULTS / "hippocampus_networks.md").read_text().split())
-    for quoted in ("by 0.015 to 0.018 on average", "by 0.045 to 0.094 of training from scratch for 300 steps"):
-        assert quoted in networks and re.search(r"0\.\d+ to 0\.\d+", quoted)[0] in readme
+    found = differences()
+    self_10, self_all, t1_10, t1_all = (
+        f"{found[f'resenc · mae {source}', amount].difference:.3f}"
+        for source in ("self", "brain t1")
+        for amount in ("10", "all")
+    )
+    assert (
+        self_all == t1_all
+        and f"U-Net {self_all} Dice ahead with all cases; with 10 cases {self_10} and {t1_10} in" in readme
+    )
+    assert f"ahead of everything, {gains_of_longer_training(found)} above 300 steps from scratch" in readme
     assert f"test Dice {hippocampus('shipped')['mean']['dsc']} on 40 cases" in readme
     cpu, gpu = (json.loads((RESULTS / "spark3d" / f"{name}.json").read_text()) for name in ("cost", "cost_gpu"))
     memory = cpu["peak_memory_mib"]["0.75"] / cpu["peak_memory_mib"]["dense"]
@@ -284,6 +292,66 @@ def test_the_summary_of_the_networks_quotes_the_records():
     quoted = re.findall(r"[\d.]+ ±\s[\d.]+", rest.split("\n", 1)[1])
     known = {score for (label, _), score in written.items() if " · equal rates" in label}
     assert quoted and {" ".join(score.split()) for score in quoted} == known
+
+
+def test_the_summary_of_the_networks_calls_shown_what_the_interval_over_seeds_shows():
+    found = differences()
+    page = text_of("hippocampus_networks")
+    assert f"by {gains_of_longer_training(found)} of training from scratch for 300 steps" in page
+    self_10, self_all, t1_10, t1_all = (
+        found[f"resenc · mae {source}", amount] for source in ("self", "brain t1") for amount in ("10", "all")
+    )
+    shown = [key for key, difference in found.items() if leaves_out_zero(difference) and "matched" not in key[0]]
+    lean = ("resenc · mae brain t1 · leaner decoder", "10")
+    assert shown == [lean, ("resenc · mae self", "all"), ("resenc · mae brain t1", "all")]
+    assert f"With all cases that is {t1_all.difference:.3f} after either pretraining" in page
+    assert f"leaves out zero ({bounds(t1_all)} after T1 brains, {bounds(self_all)} after the training crops)" in page
+    assert f"it is {t1_10.difference:.3f} after T1 brains and {self_10.difference:.3f} after the training crops" in page
+    assert f"which the interval does not show ({bounds(t1_10)}, {bounds(self_10)})" in page
+    for network, source, words in (
+        ("unetr", "", "UNETR is {} to {} behind"),
+        ("nnformer", "brain t1", "nnFormer {} to {} behind after T1 brains"),
+        ("nnformer", "self", "{} to {} ahead after the training crops"),
+    ):
+        arms = [key for key in found if key[0].startswith(f"{network} · mae {source}") and "rates" not in key[0]]
+        sizes = sorted(abs(found[key].difference) for key in arms)
+        assert words.format(f"{sizes[0]:.3f}", f"{sizes[-1]:.3f}") in page
+
+
+def test_the_leaner_decoder_is_said_to_be_shown_where_it_is():
+    few, every = (differences()["resenc · mae brain t1 · leaner decoder", amount] for amount in ("10", "all"))
+    assert leaves_out_zero(few) and not leaves_out_zero(every)
+    assert f"shows with 10 cases ({bounds(few)}) but not with all ({bounds(every)})" in text_of("spark3d")
+
+
+def differences():
+    """Return the paired differences from training from scratch, by arm and labelled cases."""
+    return {
+        (arm.label, str(arm.budget or "all")): comparison
+        for results in read_results(RESULTS / "hippocampus")
+        for arm, _, comparison in paired(results)
+    }
+
+
+def gains_of_longer_training(found):
+    gains = [difference.difference for (label, _), difference in found.items() if "matched compute" in label]
+    assert len(gains) == 6 and all(
+        difference.seeds_ahead == 3 for (label, _), difference in found.items() if "matched" in label
+    )
+    return f"{min(gains):.3f} to {max(gains):.3f}"
+
+
+def leaves_out_zero(difference):
+    return not difference.seeds.low <= 0 <= difference.seeds.high
+
+
+def bounds(difference):
+    return f"{difference.seeds.low:.4f} to {difference.seeds.high:.4f}"
+
+
+def text_of(page):
+    """Return the words of a page of results in one line."""
+    return " ".join((RESULTS / f"{page}.md").read_text().split())
 
 
 def test_the_leaner_decoder_quotes_the_report():

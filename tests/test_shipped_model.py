@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -25,6 +26,14 @@ def test_it_is_small_and_says_what_it_is():
     assert content["plan"]["network"]["features"] == card["common"]["network_def#features"]
     states = networks_in(content)
     assert len(states) == 2 and all(tensor.isfinite().all() for state in states for tensor in state.values())
+
+
+def test_its_licence_stands_on_every_page_that_it_is_taken_from():
+    licence = json.loads((BUNDLE / "card.json").read_text())["docs"]["weights_licence"]
+    assert licence.startswith("CC BY-SA 4.0")
+    assert "shared under the same licence" in (BUNDLE / "docs" / "data_license.txt").read_text()
+    for page in (BUNDLE / "docs" / "README.md", ROOT / "README.md"):
+        assert re.search(rf"Weights[^:]*: {licence}", page.read_text().replace("\n", " "))
 
 
 def test_it_runs_straight_after_cloning(phantoms, run_bundle, tmp_path):

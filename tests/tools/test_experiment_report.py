@@ -13,7 +13,7 @@ from tools.experiment.__main__ import run_study
 from tools.experiment.places import Places
 from tools.experiment.study import read_study
 from tools.project import ROOT
-from tools.report.__main__ import make_section, report
+from tools.report.__main__ import make_section, report, sources_of_data
 from tools.report.figures import label_efficiency, learning_curves
 from tools.report.records import read_results
 
@@ -34,6 +34,14 @@ def results(phantoms, tmp_path_factory):
 
 def table(section, title):
     return next(found for found in section.tables if found.title == title)
+
+
+def test_the_source_and_licence_of_the_data_are_those_of_the_bundle():
+    study = dataclasses.asdict(read_study(ROOT / "studies" / "hippocampus_resenc_short.json"))
+    told = "MSD Task04 Hippocampus, Vanderbilt University Medical Center; Antonelli et al. 2022, CC BY-SA 4.0"
+    assert sources_of_data(study) == [f"hippocampus, as its bundle has it: {told}"]
+    assert sources_of_data(study | {"generated": {"num_labelled": 3}}) == []
+    assert sources_of_data(study | {"datasets": {"mine": {"bundle": "no_longer_here"}}}) == []
 
 
 def test_scores_are_those_of_the_records(results, tmp_path):

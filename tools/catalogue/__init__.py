@@ -19,12 +19,24 @@ from ..project import ROOT
 from ..render.card_defaults import completed
 
 TEMPLATES = Path(__file__).parent / "templates"
-PICTURES = {  # of the project, by template; a bundle's own `docs/picture.png` comes first
-    "pretrain": "selfmedmae_brain.png",
-    "pretrain_2d": "selfmedmae_xray.png",
-    "segmentation": "overview.png",
-    "evaluation": "overview.png",
-    "classification": "selfmedmae_xray.png",
+PHANTOMS = (
+    "overview.png",
+    "An example of the method, not of this bundle's data: generated phantoms, made by `make demo`, which pretrains by "
+    "Spark3D and fine-tunes the residual-encoder U-Net. Contours: solid the prediction, dashed the reference.",
+)
+TONES = "a few minutes on a CPU; each hidden patch is shown with its own true brightness and contrast."
+BRAIN = ("selfmedmae_brain.png", f"A held-out brain (OpenNeuro ds002748, CC0), restored after {TONES}")
+XRAY = (
+    "selfmedmae_xray.png",
+    f"An X-ray, restored after {TONES} From ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., "
+    "ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised Classification and "
+    "Localization of Common Thorax Diseases, CVPR 2017; provided by the NIH Clinical Center.",
+)
+PICTURES = {  # file and caption, by template and what is pretrained or trained; others have none
+    ("pretrain", "resenc"): PHANTOMS,
+    ("segmentation", "resenc"): PHANTOMS,
+    ("pretrain", "unetr"): BRAIN,
+    ("pretrain_2d", "chestxray14_classification"): XRAY,
 }
 WIDTH = 720  # of a picture, in pixels
 
@@ -48,8 +60,7 @@ def describe(path: Path) -> dict[str, Any]:
         top = names[0].split("/")[0]
         card, metadata = (json.loads(archive.read(f"{top}/{file}")) for file in ("card.json", "configs/metadata.json"))
         own = f"{top}/docs/picture.png"
-        common = ROOT / "docs" / PICTURES.get(card["template"], "")
-        picture = archive.read(own) if own in names else common.read_bytes() if common.is_file() else None
+        picture, caption = (archive.read(own), "") if own in names else picture_of(card)
     return {
         "file": path.name,
         "name": top,
@@ -60,9 +71,20 @@ def describe(path: Path) -> dict[str, Any]:
         "weights": any(name.startswith(f"{top}/models/") for name in names),
         "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "own_picture": own in names,
         "picture": thumbnail(picture) if picture else None,
+        "caption": caption,
     }
+
+
+def picture_of(card: dict[str, Any]) -> tuple[bytes | None, str]:
+    """Return the project's picture of a bundle's method and what has to be said of it, None and "" where it has none.
+
+    Args:
+        card: the bundle's card.
+    """
+    trained = str(card.get("pretrains", card.get("network")))
+    file, caption = PICTURES.get((card["template"], trained), ("", ""))
+    return (ROOT / "docs" / file).read_bytes() if file else None, caption
 
 
 def thumbnail(png: bytes) -> str:

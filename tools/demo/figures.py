@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ ARM_COLOURS = {"fine-tuned": "#0f766e", "from scratch": "#c2571a"}
 CLASS_COLOURS = ("#ffb000", "#38d3f5", "#ff5fa2", "#8dff6a", "#c9a0ff", "#ff7a4d")
 HIDDEN_COLOUR = "#3b6ea5"
 
+Place = Literal["outside lower center", "outside lower right"]
 Volume = NDArray[np.float32]
 
 
@@ -99,15 +101,13 @@ def overlay_figure(cases: Sequence[Segmentation], classes: Mapping[int, str]) ->
         row[0].set_ylabel(case.case, fontsize=8, color=INK)
     for axes, axis in zip(grid[0], (2, 1, 0), strict=True):
         axes.set_title(PLANES[axis], fontsize=10, color=INK)
-    keys = [Line2D([], [], color=_colour(index), lw=3, label=name) for index, name in enumerate(classes.values())]
-    keys += [Line2D([], [], color=INK, lw=1.5, ls=style, label=name) for style, name in _STYLES.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False, fontsize=8)
+    _explain_contours(figure, classes, "outside lower center")
     return figure
 
 
 def overview_figure(scan: Reconstruction, case: Segmentation, classes: Mapping[int, str]) -> Figure:
     """Show the whole road in one row: input, masked, reconstructed, segmented."""
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = figure.subplots(1, 4)
     _show_reconstruction(panels[:3], scan, 2)
     show_contours(panels[3], case, 0, list(classes))
@@ -116,6 +116,7 @@ def overview_figure(scan: Reconstruction, case: Segmentation, classes: Mapping[i
     titles = ("unlabelled scan", "masked", "reconstructed", "segmented after fine-tuning")
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=10, color=INK)
+    _explain_contours(figure, classes, "outside lower right")  # below the panel that has them
     return figure
 
 
@@ -136,6 +137,12 @@ def show_contours(axes: Axes, case: Segmentation, axis: int, labels: Sequence[in
 
 
 _STYLES = {"-": "prediction", "--": "reference"}
+
+
+def _explain_contours(figure: Figure, classes: Mapping[int, str], place: Place) -> None:
+    keys = [Line2D([], [], color=_colour(index), lw=3, label=name) for index, name in enumerate(classes.values())]
+    keys += [Line2D([], [], color=INK, lw=1.5, ls=style, label=name) for style, name in _STYLES.items()]
+    figure.legend(handles=keys, loc=place, ncols=len(keys), frameon=False, fontsize=8)
 
 
 def _show_reconstruction(axes: Sequence[Axes], case: Reconstruction, axis: int) -> None:

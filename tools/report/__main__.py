@@ -22,6 +22,8 @@ from scripts.files import save_text, write_atomically
 from ..cli import cli
 from ..commands import shown
 from ..pages import data_url, page_templates, save_figure
+from ..project import ROOT, bundle_names
+from ..render.card import read_card
 from . import figures
 from .ranks import rank_arms
 from .records import Arm, Results, Scores, read_results, score_table, shared_runs
@@ -120,6 +122,7 @@ def make_facts(results: Results) -> dict[str, str]:
     every = [*records, *results.pretrainings]
     seconds = sum(stage["seconds"] for record in every for stage in _stages(record))
     versions = {f"{key} {value}" for record in every for key, value in record["versions"].items() if key != "revision"}
+    sources = sources_of_data(results.study)
     return {
         "runs": f"{len(records)} trainings, {len(results.pretrainings)} pretrainings",
         "seeds": ", ".join(str(seed) for seed in sorted({record["seed"] for record in records})),
@@ -128,7 +131,24 @@ def make_facts(results: Results) -> dict[str, str]:
         "versions": ", ".join(sorted(versions)),
         "source revision": ", ".join(sorted({record["versions"]["revision"] for record in every})),
         "data": ", ".join(sorted({f"{record['dataset']} {record['data']}" for record in records})),
+        **({"source and licence": "; ".join(sources)} if sources else {}),
     }
+
+
+def sources_of_data(study: dict[str, Any]) -> list[str]:
+    """Say where the labelled data, which pictures show too, are from: the terms of some ask for it.
+
+    Args:
+        study: its datasets name the bundles whose cards say it; generated data are nobody's.
+    """
+    bundles = {name: entry.get("bundle") for name, entry in study["datasets"].items() if not study["generated"]}
+    cards = {
+        name: read_card(bundle, ROOT)["dataset"] for name, bundle in bundles.items() if bundle in bundle_names(ROOT)
+    }
+    told = {
+        name: [card[key] for key in ("name", "reference", "licence") if key in card] for name, card in cards.items()
+    }
+    return [f"{name}, as its bundle has it: {', '.join(words)}" for name, words in told.items()]
 
 
 def _stages(record: dict[str, Any]) -> list[dict[str, Any]]:
