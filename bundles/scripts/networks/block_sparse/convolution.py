@@ -15,7 +15,7 @@ from .cells import Cells, Shape
 from .halo import pad
 from .normalization import cancel
 
-KEPT = 4**3  # voxels of a cell up to which padding is kept: little memory, since few voxels are left in such stages
+KEPT = 2**3  # voxels of a cell up to which padding is kept: little memory, since few voxels are left in such stages
 
 
 def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor:
