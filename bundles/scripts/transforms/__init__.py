@@ -2,12 +2,12 @@
 
 from .crop import is_body, is_nonzero
 from .each_channel import RandEachChanneld
-from .flipped_axes import flipped_axes
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
 from .label_guided import LabelGuidedVoxelsd
 from .load_xray import LoadXrayd
 from .low_resolution import RandLowResolution
+from .mirroring import flipped_axes
 from .mixed_intensity import NormalizeMixedIntensityd
 from .pad import PadEndd
 from .regions import RegionTargetsd
