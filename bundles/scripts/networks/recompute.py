@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,11 +15,9 @@ def run(function: Callable[..., torch.Tensor], *arguments: Any, checkpointing: b
     """Call a function; with `checkpointing` only its arguments are kept for the backward pass, which calls it again."""
     if not (checkpointing and torch.is_grad_enabled()):
         return function(*arguments)
-    out: torch.Tensor = checkpoint(function, *arguments, use_reentrant=False, context_fn=_modes)
-    return out
-
-
-def _modes() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
     # the backward pass calls again outside of `on_device`; autocast it restores by itself
-    mode = Bfloat16OnCPU if torch.is_autocast_enabled("cpu") else nullcontext
-    return mode(), mode()
+    modes: dict[str, Any] = (
+        {"context_fn": lambda: (Bfloat16OnCPU(), Bfloat16OnCPU())} if torch.is_autocast_enabled("cpu") else {}
+    )
+    out: torch.Tensor = checkpoint(function, *arguments, use_reentrant=False, **modes)
+    return out
