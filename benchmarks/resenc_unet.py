@@ -111,8 +111,8 @@ def infer(network: nn.Module, image: torch.Tensor, amp: bool) -> None:
 @contextmanager
 def mixed(image: torch.Tensor, amp: bool) -> Iterator[None]:
     """Enter the mixed precision of the bundles on the image's device."""
-    narrow = Bfloat16OnCPU() if amp and not image.is_cuda else nullcontext()
-    with torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp), narrow:
+    mode = Bfloat16OnCPU() if amp and not image.is_cuda else nullcontext()
+    with torch.autocast(image.device.type, torch.float16 if image.is_cuda else torch.bfloat16, enabled=amp), mode:
         yield
 
 

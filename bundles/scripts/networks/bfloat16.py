@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from monai.utils import ensure_tuple_rep
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -45,7 +46,7 @@ def _convolve(
     **named: Any,
 ) -> torch.Tensor:
     if _is_narrow(image.shape, weight) and not isinstance(padding, str):
-        image, padding = F.pad(image, [p for n in reversed(_three(padding)) for p in (n, n)]), 0
+        image, padding = F.pad(image, [p for n in reversed(ensure_tuple_rep(padding, 3)) for p in (n, n)]), 0
     return F.conv3d(image, weight, bias, stride, padding, *geometry, **named)
 
 
@@ -58,8 +59,8 @@ def _convolve_transposed(
     *geometry: Any,
     **named: Any,
 ) -> torch.Tensor:
-    size = [n * s for n, s in zip(image.shape[-3:], _three(stride), strict=True)]
-    cut = _three(padding if _is_narrow(size, weight) else 0)
+    size = [n * s for n, s in zip(image.shape[-3:], ensure_tuple_rep(stride, 3), strict=True)]
+    cut = ensure_tuple_rep(padding if _is_narrow(size, weight) else 0, 3)
     out = F.conv_transpose3d(image, weight, bias, stride, 0 if any(cut) else padding, *geometry, **named)
     depth, height, width = (slice(c, n - c) for c, n in zip(cut, out.shape[-3:], strict=True))
     return out[..., depth, height, width]
@@ -67,7 +68,3 @@ def _convolve_transposed(
 
 def _is_narrow(size: Any, weight: torch.Tensor) -> bool:
     return any(n < k for n, k in zip(size[-3:], weight.shape[2:], strict=True))
-
-
-def _three(values: Any) -> list[int]:
-    return [int(values)] * 3 if isinstance(values, int) else [int(v) for v in values]
