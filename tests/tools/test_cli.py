@@ -57,6 +57,19 @@ def test_a_switch_is_true_or_false_and_no_text(calls, given, several):
     assert calls == [(False, {"amp": "false"})]
 
 
+@pytest.mark.parametrize("given", ["scans#1", "2025_11_27", "(a)", "1.10", "None"])
+def test_a_text_stays_as_it_was_written(calls, given):
+    def average(data: str, *checkpoints: str, version: str | None = "1", size: int = 0, knob: object = 0) -> None:
+        calls.append((data, checkpoints, version, size, knob))
+
+    cli(average, ["--data", given])
+    cli({"average": average}, ["average", given, given, f"--version={given}", "--size", "-7", "--knob", "{a: [1, b]}"])
+    version = None if given == "None" else given
+    assert calls == [(given, (), "1", 0, 0), (given, (given,), version, -7, {"a": [1, "b"]})]
+    with pytest.raises(InputError, match="--data has no value: give one"):
+        cli(average, ["--data", "--size", "7"])
+
+
 def test_help_is_that_of_the_function(calls, capsys):
     def average(output: str) -> None:
         """Average some weights.

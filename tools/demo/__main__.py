@@ -55,8 +55,8 @@ def demo(
         InputError: if the data is not there, or `output_dir` holds something else.
         SystemExit: with the exit code of a step that failed.
     """
-    settings = make_settings(str(data), str(unlabelled), minutes, memory)
-    run_demo(settings, Path(str(output_dir)).resolve(), fresh)
+    settings = make_settings(data, unlabelled, minutes, memory)
+    run_demo(settings, Path(output_dir).resolve(), fresh)
 
 
 def run_demo(settings: Settings, out: Path, fresh: bool = False, run: Runner | None = None) -> None:

@@ -39,7 +39,7 @@ def report(output_dir: str = "demo") -> None:
     Raises:
         InputError: if the folder holds no demo.
     """
-    out = Path(str(output_dir)).resolve()
+    out = Path(output_dir).resolve()
     settings = read_json_or_none(out / "demo.json")
     if settings is None:
         raise InputError(f"{output_dir} holds no demo (no demo.json): name the --output_dir of a python -m tools.demo")

@@ -60,12 +60,12 @@ def experiment(
     """
     if jobs < 1 or (minutes is not None and minutes <= 0):
         raise InputError(f"jobs {jobs}, minutes {minutes}: give numbers above 0")
-    out = Path(str(output_dir)).resolve()
-    asked = read_study(str(study))
-    places = Places(out / "data" if asked.generated else Path(str(data_dir)).resolve(), out)
+    out = Path(output_dir).resolve()
+    asked = read_study(study)
+    places = Places(out / "data" if asked.generated else Path(data_dir).resolve(), out)
     extra: Knobs = {} if num_workers is None else {"num_workers": num_workers}
     stop = threading.Event()
-    code = run_study(asked, places, str(shard), str(only), minutes, jobs, extra, dry_run, stop)
+    code = run_study(asked, places, shard, only, minutes, jobs, extra, dry_run, stop)
     if code:
         raise SystemExit(code)
 

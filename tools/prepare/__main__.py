@@ -34,16 +34,16 @@ def run(dataset: str = "", source: str = "", target: str = "", download: bool = 
     if not dataset:
         print(list_datasets())
         return
-    module = dataset_module(str(dataset))
-    if source in ("", True) or target in ("", True):
+    module = dataset_module(dataset)
+    if not (source and target):
         raise InputError("give the release's folder as --source and the folder to write as --target")
     if download:
         if not downloads(module):
             card = dataset_section(dataset)
             raise InputError(f"{card['name']} cannot be downloaded without you: {card.get('access', card['licence'])}")
         for wanted in downloads(module):
-            unpack(fetch(wanted, Path(str(source))))
-    prepare(str(dataset), Path(str(source)), Path(str(target)), **options)
+            unpack(fetch(wanted, Path(source)))
+    prepare(dataset, Path(source), Path(target), **options)
 
 
 if __name__ == "__main__":

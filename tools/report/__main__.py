@@ -69,14 +69,14 @@ def report(results: str, output_dir: str = "", markdown: str = "") -> None:
     Raises:
         InputError: there are no records, or a picture is missing beside them.
     """
-    source = Path(str(results)).resolve()
-    out = Path(str(output_dir)).resolve() if output_dir else source / "report"
+    source = Path(results).resolve()
+    out = Path(output_dir).resolve() if output_dir else source / "report"
     found = read_results(source)
     sections = [make_section(one, out / "figures") for one in found]
     _write("report.html.j2", out / "report.html", sections)
     print(f"report: {shown(out / 'report.html')}")
     if markdown:
-        target = Path(str(markdown)).resolve()
+        target = Path(markdown).resolve()
         _write("report.md.j2", target, [make_section(one, target.with_suffix("")) for one in found])
         print(f"report: {shown(target)}")
 
