@@ -35,7 +35,7 @@ def read_plans(path: Path, other: str) -> dict[str, Any]:
         other: name of the plans that are to be made of them.
 
     Raises:
-        InputError: if it is no such file, not of 3D data, or would be overwritten.
+        InputError: if it is no such file or not of 3D data, or if plans would be overwritten.
     """
     try:
         plans = json.loads(path.read_text())
@@ -53,6 +53,8 @@ def read_plans(path: Path, other: str) -> dict[str, Any]:
         raise InputError(f"{path} lacks {', '.join(missing)}: make it anew by nnUNetv2_plan_experiment")
     if other in (path.stem, plans.get("plans_name")):
         raise InputError(f"plans_name is {other}, the name of the plans that are given: choose another one")
+    if (target := path.with_name(f"{other}.json")).exists():
+        raise InputError(f"{target} exists, and data may be preprocessed by it: remove it or give another --plans_name")
     return plans | {"file_ending": dataset.get("file_ending")}
 
 

@@ -58,9 +58,11 @@ def converted(checkpoint: str, plans: dict, ending: str = ".nii.gz", **knobs: ob
     folder = Path(checkpoint).parent
     (folder / "dataset.json").write_text(json.dumps({"file_ending": ending}))
     (folder / "plans.json").write_text(json.dumps(plans))
-    (folder / "weights.pth").unlink(missing_ok=True)
+    written = folder / f"{knobs.get('plans_name', 'nnUNetMAEPlans')}.json"
+    for path in (folder / "weights.pth", written):
+        path.unlink(missing_ok=True)
     convert.to_nnunet(checkpoint, str(folder / "weights.pth"), plans=str(folder / "plans.json"), **knobs)
-    return json.loads((folder / f"{knobs.get('plans_name', 'nnUNetMAEPlans')}.json").read_text())
+    return json.loads(written.read_text())
 
 
 def build(described: dict, channels: int = 1) -> ResidualEncoderUNet:
@@ -127,6 +129,17 @@ def test_wrong_plans_are_refused_before_anything_is_written(checkpoint: str, cha
     with pytest.raises(InputError, match=message) as told:
         converted(checkpoint, plans)
     assert "\n" not in str(told.value) and not (Path(checkpoint).parent / "weights.pth").exists()
+
+
+def test_plans_are_not_overwritten(checkpoint: str, tmp_path: Path) -> None:
+    former = converted(checkpoint, planned())
+    output, given = str(tmp_path / "other.pth"), str(tmp_path / "plans.json")
+    torch.save(torch.load(checkpoint) | {"plan": PRETRAINING | {"spacing": [3, 3, 3]}}, checkpoint)
+    with pytest.raises(InputError, match="nnUNetMAEPlans.json exists, .*: remove it or give another --plans_name"):
+        convert.to_nnunet(checkpoint, output, plans=given)
+    assert json.loads((tmp_path / "nnUNetMAEPlans.json").read_text()) == former and not Path(output).exists()
+    convert.to_nnunet(checkpoint, output, plans=given, plans_name="Other")
+    assert json.loads((tmp_path / "Other.json").read_text()) != former
 
 
 def test_what_does_not_belong_together_is_refused(checkpoint: str, tmp_path: Path) -> None:
