@@ -37,6 +37,7 @@ def cli(
     Raises:
         InputError: a switch, which is what has True or False as default, is given something else, or a text nothing.
         SystemExit: 2 for a command line that does not fit, 130 after a stop if `resumes`.
+        KeyboardInterrupt: after a stop of what does not go on.
     """
     plain_errors()
     calls: list[Callable[[], None]] = []
@@ -52,9 +53,9 @@ def cli(
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         for call in calls:
             call()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not resumes:
-            raise
+            raise KeyboardInterrupt("stopped") from stop  # without words the message speaks of a training
         print("\nstopped: the same command continues from here", file=sys.stderr, flush=True)
         raise SystemExit(130) from None
 

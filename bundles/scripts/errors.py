@@ -67,7 +67,7 @@ def plain_message(error: BaseException) -> str | None:
             # a data loader's worker sends its exception as text: keep the message, drop the worker's traceback
             return re.split(r"InputError: ", str(link))[-1].strip()
         if isinstance(link, KeyboardInterrupt):
-            return "stopped; a training goes on where it was with --resume True"
+            return str(link) or "stopped; a training goes on where it was with --resume True"
         if isinstance(link, OSError) and link.errno in FULL:
             return f"no space left while writing {link.filename or 'a file'}: free some and run again"
         found = re.findall(r"errors\.InputError: (.*)", str(link))

@@ -1,11 +1,13 @@
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
 
 from scripts.errors import InputError
 from tools.cli import cli
+from tools.project import ROOT
 
 
 @pytest.fixture
@@ -97,6 +99,17 @@ def test_a_stop_says_how_to_go_on(calls, signals, stop, capsys):
         cli(work, [], resumes=True)
     assert end.value.code == 130 and not calls
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_a_stop_of_what_cannot_go_on_says_nothing_of_a_training():
+    program = """
+from tools.cli import cli
+def stopped():
+    raise KeyboardInterrupt
+cli(stopped, [])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGINT and ended.stderr == "error: stopped\n"
 
 
 def test_errors_pass(calls):

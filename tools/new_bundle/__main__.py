@@ -167,4 +167,4 @@ def commands(bundle: Path, folder: Path | None, pretrained: str | None) -> str:
 
 
 if __name__ == "__main__":
-    cli(main)
+    cli(main, resumes=True)
