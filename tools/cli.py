@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import re
 import signal
 import sys
@@ -40,6 +41,8 @@ def cli(
         KeyboardInterrupt: after a stop of what does not go on.
     """
     plain_errors()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is none
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be of another encoding
     calls: list[Callable[[], None]] = []
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(component, dict):

@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -99,6 +100,28 @@ def test_a_stop_says_how_to_go_on(calls, signals, stop, capsys):
         cli(work, [], resumes=True)
     assert end.value.code == 130 and not calls
     assert "the same command continues" in capsys.readouterr().err
+
+
+def test_names_of_any_encoding_are_printed():
+    program = """
+from tools.cli import cli
+def named(path: str) -> None:
+    print(path)
+cli(named)
+"""
+    for encoding, shown in {"utf-8:strict": "M\\udcfcller für", "ascii": "M\\udcfcller f\\xfcr"}.items():
+        ended = subprocess.run(
+            [sys.executable, "-c", program, b"M\xfcller f\xc3\xbcr"],
+            env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
+            cwd=ROOT, capture_output=True, check=False,
+        )  # fmt: skip
+        assert ended.stdout.decode() == f"{shown}\n" and not ended.stderr
+
+
+def test_what_is_no_file_is_printed_to_as_well(calls, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    cli(print, [])
+    assert sys.stdout.getvalue() == "\n"
 
 
 def test_a_stop_of_what_cannot_go_on_says_nothing_of_a_training():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,9 @@ def test_the_data_hash_follows_names_and_content_not_the_place(tmp_path):
     assert data_digest(tmp_path / "a") == data_digest(tmp_path / "b")
     (tmp_path / "b" / "sub" / "x.nii").write_bytes(b"2")
     assert data_digest(tmp_path / "a") != data_digest(tmp_path / "b")
+    assert data_digest(tmp_path / "a") == sha256(b"sub/x.nii 1 1").hexdigest()[:12]
+    (tmp_path / "a" / os.fsdecode(b"M\xfcller.nii")).write_bytes(b"3")  # a name of another encoding
+    assert data_digest(tmp_path / "a") == sha256(b"M\xfcller.nii 1 3" + b"sub/x.nii 1 1").hexdigest()[:12]
     with pytest.raises(InputError, match="--data_dir"):
         data_digest(tmp_path / "c")
 

@@ -31,7 +31,7 @@ def data_digest(folder: Path) -> str:
         raise InputError(f"{shown(folder)} holds no data: put it there, or name another --data_dir")
     content = hashlib.sha256()
     for path in files:
-        content.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
+        content.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode(errors="surrogateescape"))
         with path.open("rb") as file:
             content.update(file.read(HEAD))
     return content.hexdigest()[:12]

@@ -81,7 +81,7 @@ def digest(path: Path) -> str:
                 total.update(block)
         return total.hexdigest()
     lines = "".join(f"{digest(file)}  {file.relative_to(path).as_posix()}\n" for file in visible_files(path))
-    return sha256(lines.encode()).hexdigest()
+    return sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
 
 def write_record(target: Path, record: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tools.prepare import prepare as module
 from tools.prepare.cards import bundle_of, dataset_names
 from tools.prepare.prepare import prepare
 from tools.prepare.raw_layout import divide, remove_case
+from tools.prepare.record import digest
 from tools.project import ROOT
 
 
@@ -131,6 +133,11 @@ def test_only_the_case_itself_is_removed(target):
             (target / folder / f"{name}{'_0000' if folder == 'imagesTr' else ''}.nii.gz").touch()
     remove_case("scan[1]", target)
     assert [path.name for path in sorted(target.rglob("*.gz"))] == ["scan1_0000.nii.gz", "scan1.nii.gz"]
+
+
+def test_a_folder_of_names_in_another_encoding_has_a_digest(tmp_path):
+    (tmp_path / os.fsdecode(b"M\xfcller.dcm")).write_bytes(b"1")
+    assert len(digest(tmp_path)) == 64
 
 
 def test_refuses_what_cannot_be_meant(source, target, tmp_path):
