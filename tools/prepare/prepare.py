@@ -19,6 +19,7 @@ from .raw_layout import is_written, remove_case, remove_descriptions, write_case
 from .record import digest, file_stamps, is_unchanged, preparing_code, read_former, versions, write_record
 
 SECONDS_BETWEEN_WRITES = 10.0
+MAX_NAMES = 5  # in an error
 
 
 def prepare(dataset: str, source: Path, target: Path, root: Path = ROOT, **options: bool) -> None:
@@ -32,11 +33,12 @@ def prepare(dataset: str, source: Path, target: Path, root: Path = ROOT, **optio
         options: switches that the dataset's `find_cases` has.
 
     Raises:
-        InputError: the release is not there, or no case of it can be taken.
+        InputError: the release is not there or lacks cases that were prepared, or no case of it can be taken.
     """
     module, card = dataset_module(dataset), dataset_section(dataset, root)
     found = _find(module, source, target, options)
     former = read_former(target, dataset)
+    _check_none_lost(set(former["cases"]), found, source, target)
     channels, labels = card["channel_names"], card["labels"]
     rule = {"options": options, "channels": channels, "labels": labels, "code": preparing_code(module)}
     known = former["cases"] if all(former.get(key) == value for key, value in rule.items()) else {}
@@ -91,6 +93,18 @@ def _find(module: ModuleType, source: Path, target: Path, options: dict[str, boo
         reasons += [f"unpack {' and '.join(archives)} first"] if archives else []
         raise InputError(" | ".join([f"{source} has no case to take; expected is {layout(module)}", *reasons]))
     return found
+
+
+def _check_none_lost(former: set[str], found: Found, source: Path, target: Path) -> None:
+    """Refuse another source, or a part of it, for which prepared cases would be removed; by hand they may be."""
+    absent = former - {case.name for case in found.cases} - found.refused.keys()
+    lost = sorted(name for name in absent if is_written(name, 0, target))
+    if lost:
+        names = ", ".join(lost[:MAX_NAMES]) + (f" and {len(lost) - MAX_NAMES} more" if lost[MAX_NAMES:] else "")
+        raise InputError(
+            f"{target} has {len(lost)} prepared cases that {source} does not have ({names}): "
+            "give the whole release or another --target, or remove their files from labelsTr and imagesTr first"
+        )
 
 
 def _take_all(module: ModuleType, cases: list[Case], source: Path, target: Path, record: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ def write_case(name: str, prepared: Prepared, target: Path) -> None:
 
 
 def remove_case(name: str, target: Path) -> None:
-    """Remove the files of a case: its source changed or is no longer there."""
+    """Remove the files of a case: its source changed, or it is refused or half there."""
     images = (target / "imagesTr").glob(f"{glob.escape(name)}_[0-9][0-9][0-9][0-9]{ENDING}")
     for path in [*images, *_paths(name, 0, target)]:
         path.unlink(missing_ok=True)

@@ -103,6 +103,23 @@ def test_goes_on_after_an_interruption_and_redoes_only_what_changed(source, targ
     }
 
 
+def test_prepared_cases_are_not_removed_for_a_source_without_them(source, target):
+    prepare("hippocampus", source, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    for number in range(1, 8):
+        for path in source.rglob(f"hippocampus_{number:03d}.nii.gz"):
+            path.unlink()
+    message = r"7 prepared cases that .* \(hippocampus_001, .*, hippocampus_005 and 2 more\): .* or another --target"
+    with pytest.raises(InputError, match=message):
+        prepare("hippocampus", source, target)
+    assert before == {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    for number in range(1, 8):  # as the message says
+        (target / "labelsTr" / f"hippocampus_{number:03d}.nii.gz").unlink()
+        (target / "imagesTr" / f"hippocampus_{number:03d}_0000.nii.gz").unlink()
+    prepare("hippocampus", source, target)
+    assert set(account(target)) == {"hippocampus_008"} and len(stamps(target)) == 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
