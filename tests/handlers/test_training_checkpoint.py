@@ -14,9 +14,11 @@ from tools.project import ROOT
 
 FILES = ["model.pt", "model_final.pt", "training_state.pt"]
 PROCESS = """
+import gc
 import json
 import sys
 import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 from scripts.errors import InputError
 from tests.handlers.test_training_checkpoint import Run
 
@@ -24,11 +26,11 @@ dist.init_process_group("gloo")
 rank = dist.get_rank()
 
 
-def epochs(folder, cases="5 + 2", batch_size=3, **options):
+def epochs(folder, cases="5 + 2", batch_size=3, trained=DistributedDataParallel, **options):
     dist.barrier()  # the first process writes the last state after the other one has ended
     settings = {"cases": cases, "batch_size": batch_size}
     try:
-        return Run(f"{sys.argv[1]}/{folder}", settings=settings, **options)(rank).epochs
+        return Run(f"{sys.argv[1]}/{folder}", settings=settings, trained=trained, **options)(rank).epochs
     except InputError as error:
         return str(error)
 
@@ -38,11 +40,13 @@ found = {
     "resumed": epochs("shared", max_epochs=3, resume=True),
     "own_folders": epochs("shared" if rank == 0 else "other", max_epochs=4, resume=True),
     "other_cases": epochs("cases", cases=f"{5 - rank} + 2"),
+    "own_networks": epochs("shared", trained=lambda network: network),
     "of_one_process": epochs("one", max_epochs=2, resume=True),
     "twice_the_batch": epochs("one", max_epochs=3, batch_size=6, resume=True),
 }
 with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
     json.dump(found, file)
+gc.collect()  # a `DistributedDataParallel` that outlives its process group may wait for ever
 dist.barrier()
 dist.destroy_process_group()
 """
@@ -51,13 +55,14 @@ dist.destroy_process_group()
 class Run:
     """A training whose weight is the number of its epochs so far, and whose validations bring what they are told."""
 
-    def __init__(self, folder, max_epochs=3, best_epochs=(), seed=0, **options):
+    def __init__(self, folder, max_epochs=3, best_epochs=(), seed=0, trained=lambda network: network, **options):
         self.network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.zeros_(self.network.weight)
         optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
         self.evaluator = SimpleNamespace(state=SimpleNamespace(best_metric=-1, best_metric_epoch=-1))
         self.engine = Engine(lambda engine, batch: None)
         self.engine.scaler = None
+        self.engine.network = trained(self.network)
         self.max_epochs = max_epochs
         self.epochs = []
 
@@ -225,6 +230,7 @@ def test_processes_resume_each_other_only_where_all_see_and_do_the_same(tmp_path
         assert found["first"] == [1, 2] and found["resumed"] == [3] and found["of_one_process"] == [2]
         assert "go on after epochs 3 and 0" in found["own_folders"] and "that all nodes see" in found["own_folders"]
         assert "train + validate: 5 + 2 and 4 + 2: give --dataset_dir" in found["other_cases"]
+        assert "each of 2 processes would train a network of its own" in found["own_networks"]
         assert "with batch_size of all processes together 6 (now 12): give" in found["twice_the_batch"]
     assert weight(tmp_path / "shared" / "training_state.pt") == 3  # what was refused has set nothing aside
     assert Run(tmp_path / "shared", max_epochs=4, settings=alone, resume=True)().epochs == [4]

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..checkpoints import load_state, read_checkpoint
@@ -34,7 +35,7 @@ class TrainingCheckpoint:
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
     belong to the same one. A second training into the folder at the same time is refused; so are processes that do not
-    all go on after the same epoch with the same cases.
+    share their gradients, or do not all go on after the same epoch with the same cases.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -124,6 +125,11 @@ class TrainingCheckpoint:
         _, processes = rank_and_size()
         if processes == 1:
             return
+        if not any(isinstance(module, DistributedDataParallel) for module in engine.network.modules()):
+            raise InputError(
+                f"each of {processes} processes would train a network of its own, since `network` is no "
+                "DistributedDataParallel: give --network#module what you gave --network"
+            )
         told: list[tuple[int, Any]] = [(0, None)] * processes
         dist.all_gather_object(told, (engine.state.epoch, self.settings.get("cases")))
         epochs, cases = (list(dict.fromkeys(values)) for values in zip(*told, strict=True))
