@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from scripts.files import save_json
 from scripts.networks import NNFormer, NNFormerMAE, ViTMAE
@@ -55,18 +54,18 @@ def main(
         "torch": torch.__version__,
         "repeats": repeats,
     }
-    encoders = {
+    passes = {
         f"ViT of {hidden_size} channels, 96^3": vit_passes((96,) * 3, 1, ratio, hidden_size, batch_size, device),
         f"ViT of {hidden_size} channels, 224^2": vit_passes((224,) * 2, 3, ratio, hidden_size, batch_size, device),
         f"nnFormer of embedding {embed_dim}, 128^3": nnformer_passes(ratio, embed_dim, batch_size, device),
     }
-    for name, (encoder, masked, reference) in encoders.items():
+    for name, (masked, reference) in passes.items():
         runs: dict[str, Callable[[], object]] = {
             "reference": partial(backward, reference),
             "masked": partial(backward, masked),
         }
         seconds = alternate(runs, repeats, device)
-        kept = saved_bytes(masked, encoder) / saved_bytes(reference, encoder)
+        kept = saved_bytes(masked) / saved_bytes(reference)
         report[name] = against(seconds["reference"], seconds["masked"]) | {"memory_for_backward": round(kept, 3)}
         print(name, report[name])
     save_json(report, output)
@@ -74,27 +73,25 @@ def main(
 
 def vit_passes(
     size: tuple[int, ...], channels: int, ratio: float, hidden_size: int, batch_size: int, device: str
-) -> tuple[nn.Module, Pass, Pass]:
-    """Return the ViT encoder and its forward pass with a share of the patches hidden, and with none."""
+) -> tuple[Pass, Pass]:
+    """Return the forward pass of a ViT's encoder with a share of the patches hidden, and with none."""
     torch.manual_seed(0)
     net = ViTMAE(channels, size, hidden_size=hidden_size).to(device)
     image, masks = example(size, net.cell_size, [ratio], batch_size, device, channels)
     some, everything = visible_cells(masks[ratio]), visible_cells(torch.zeros_like(masks[ratio]))
     return (
-        net.encoder,
         partial(encoded, lambda: net.encoder(image, some)),
         partial(encoded, lambda: net.encoder(image, everything)),
     )
 
 
-def nnformer_passes(ratio: float, embed_dim: int, batch_size: int, device: str) -> tuple[nn.Module, Pass, Pass]:
-    """Return the nnFormer encoder and its forward pass on visible units alone, and on everything."""
+def nnformer_passes(ratio: float, embed_dim: int, batch_size: int, device: str) -> tuple[Pass, Pass]:
+    """Return the forward pass of an nnFormer's encoder on visible units alone, and on everything."""
     torch.manual_seed(0)
     network = NNFormer.tumour(1, 1, embed_dim=embed_dim, drop_path=0.0)
     sparse, dense = (NNFormerMAE(network, mode).to(device) for mode in ("sparse", "dense"))
     image, masks = example((128, 128, 128), sparse.cell_size, [ratio], batch_size, device)
     return (
-        network.encoder,
         partial(encoded, lambda: sparse.encode(image, masks[ratio])),
         partial(encoded, lambda: dense.encode(image, masks[ratio])),
     )
@@ -114,20 +111,27 @@ def backward(run: Pass) -> None:
     run().backward()
 
 
-def saved_bytes(run: Pass, encoder: nn.Module) -> int:
-    """Return how much a forward pass keeps for its backward pass, weights aside; what is kept twice counts once."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+def saved_bytes(run: Pass) -> int:
+    """Return how much a forward pass keeps for its backward pass; what is kept twice counts once.
+
+    Weights do not count, nor their copies in half precision: what two passes keep in the same place is neither's own.
+    """
+    with torch.autocast("cpu", enabled=False):  # at the end of the outermost context the copies are forgotten
+        (_first, before), (_second, kept) = kept_by(run), kept_by(run)
+    return sum(size for place, size in kept.items() if place not in before)
+
+
+def kept_by(run: Pass) -> tuple[torch.Tensor, dict[int, int]]:
+    """Return the result of a forward pass, which holds what it keeps, and the bytes of that by place in memory."""
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        run()
-    return sum(kept.values())
+        return run(), kept
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,9 +10,19 @@ from benchmarks.transformers import main, saved_bytes
 
 def test_what_is_kept_counts_once_and_without_weights():
     layer = nn.Linear(4, 6, bias=False)
-    x = torch.randn(3, 4, requires_grad=True)
     # the linear map keeps its input (3 x 4), the square its own (3 x 6), float32
-    assert saved_bytes(lambda: layer(x).square().sum(), layer) == 4 * (3 * 4 + 3 * 6)
+    assert saved_bytes(lambda: layer(torch.randn(3, 4)).square().sum()) == 4 * (3 * 4 + 3 * 6)
+
+
+def test_copies_of_weights_in_half_precision_do_not_count():
+    layers = nn.Sequential(*(nn.Linear(32, 32) for _ in range(3)))
+
+    def run(rows):
+        with torch.autocast("cpu", torch.bfloat16):
+            return layers(torch.randn(rows, 32)).sum()
+
+    # each layer keeps its input, bfloat16
+    assert [saved_bytes(partial(run, rows)) for rows in (2, 8)] == [2 * 3 * rows * 32 for rows in (2, 8)]
 
 
 @pytest.mark.slow
