@@ -19,6 +19,11 @@ from tools.report.tables import paired, score_rows
 
 RESULTS = ROOT / "docs" / "results"
 METRICS = {"dsc": 3, "nsd": 3, "hd95_mm": 2}
+TRANSFORMERS = {
+    "vit_mae_pretrain": "ViT of 768 channels, 96^3",
+    "vit_mae_chestxray_pretrain": "ViT of 768 channels, 224^2",
+    "nnformer_mae_pretrain": "nnFormer",
+}
 DIVIDED = {"divided_plain": "first", "divided": "first_mirrored"}
 STARTS = {
     "from scratch": "scratch",
@@ -93,12 +98,23 @@ def test_spark3d_on_a_gpu():
 
 
 def test_transformers():
-    costs = json.loads((RESULTS / "transformer_cost.json").read_text())
-    for bundle, key in (("vit_mae_pretrain", "ViT of 768"), ("nnformer_mae_pretrain", "nnFormer of embedding 48")):
-        found = next(value for name, value in costs.items() if name.startswith(key))
-        share = 1 / found["times_faster"]
-        row = f"{share:.2f} (1 CPU thread, median of 5 pairs, "
-        assert row in card_text(bundle) and f"| {found['memory_for_backward']:.2f} |" in card_text(bundle)
+    cpu, gpu = (json.loads((RESULTS / f"transformer_cost{name}.json").read_text()) for name in ("", "_gpu"))
+    for bundle, encoder in TRANSFORMERS.items():
+        found, on_gpu = (next(value for name, value in costs.items() if encoder in name) for costs in (cpu, gpu))
+        low, high = (f"{1 / times:.2f}" for times in reversed(found["range"]))
+        share = f"{1 / found['times_faster']:.2f} (1 CPU thread, median of 5 pairs, {low} to {high})"
+        assert f"| {share} | {found['memory_for_backward']:.2f} |" in card_text(bundle)
+        low, high = (f"{times:.2f}" for times in on_gpu["range"])
+        assert f"{on_gpu['times_faster']} times as fast ({low} to {high})" in card_text(bundle)
+
+
+def test_transformers_in_the_page():
+    cpu, gpu = (json.loads((RESULTS / f"transformer_cost{name}.json").read_text()) for name in ("", "_gpu"))
+    volume, image, nnformer = (found["times_faster"] for name, found in gpu.items() if "^" in name)
+    low, high = (f"{times:.2f}" for times in gpu["ViT of 768 channels, 96^3"]["range"])
+    times = f"ViT-B on 96³ {volume} times faster ({low}-{high}), on 224² {image}, nnFormer on 128³ {nnformer};"
+    kept = [f"{100 * found['memory_for_backward']:.0f}" for name, found in cpu.items() if "^" in name]
+    assert times in text_of("spark3d") and f"{kept[0]}, {kept[1]} and {kept[2]} % (" in text_of("spark3d")
 
 
 def test_steps():
