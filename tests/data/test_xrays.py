@@ -158,6 +158,25 @@ def test_a_plain_folder_needs_no_table_and_loses_the_official_test_images(releas
     assert not {c["patient"] for c in parts["train"]} & {c["patient"] for c in parts["val"]}
 
 
+def test_test_images_of_another_format_are_left_out_of_a_plain_folder(
+    release: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in release.glob("images_*/*/*.png"):
+        Image.open(path).save(copies / f"{path.stem}.jpg")
+    (copies / "test_list.txt").write_text((release / "test_list.txt").read_text())
+    parts = split_xrays(unlabelled_xrays(copies), val_fraction=0.3)
+    assert {c["case"] for c in parts["test"]} == {"00000003_000", "00000003_001", "00000004_000"}
+    assert not caplog.records
+    (copies / "00000003_001.jpg").unlink()
+    assert sum(c["part"] == "test" for c in unlabelled_xrays(copies)) == 2
+    assert f"1 of 3 images of test_list.txt are not in {copies}" in caplog.text
+    (copies / "test_list.txt").write_text("00000009_000.png\n00000009_001.png\n")
+    with pytest.raises(InputError, match=r"test_list.txt names none of the 5 images in .*or remove it"):
+        unlabelled_xrays(copies)
+
+
 @pytest.mark.parametrize("official", [True, False])
 def test_parts_share_no_patient(official: bool) -> None:
     rng = np.random.default_rng(0)

@@ -71,8 +71,9 @@ def unlabelled_xrays(
     """List images to pretrain on: those of a labelled dataset, or any folder of images.
 
     Args:
-        dataset_dir: as for `xray_cases`, or a folder of PNG and JPEG images. There a `test_list.txt` counts too, and
-            the patient is in the first eight digits of a name like the release's, each other image one of its own.
+        dataset_dir: as for `xray_cases`, or a folder of PNG and JPEG images. There a `test_list.txt` counts too,
+            whatever the format of the images, and the patient is in the first eight digits of a name like the
+            release's, each other image one of its own.
         labels: the findings that a table may name.
         results: folder where results go, which is not searched for images.
 
@@ -80,17 +81,27 @@ def unlabelled_xrays(
         As `xray_cases` does; a plain folder's cases have no `label`.
 
     Raises:
-        InputError: as `xray_cases` does, or there is no image.
+        InputError: as `xray_cases` does, or there is no image, or none that `test_list.txt` names.
     """
     folder = _folder(dataset_dir)
     if find_table(folder) is not None:
         return xray_cases(folder, labels)
-    tested = {name for _, name in _list(folder / LISTS["test"])}
     found = find_xrays(folder, results)
     cases = [{**c, "patient": _patient_of(c["case"]), "stamp": stamp([c["image"]])} for c in found]
+    path = folder / LISTS["test"]
+    # by name alone, since copies may be of another format
+    tested = {Path(name).stem for _, name in _list(path)}
     if not tested:
         return cases
-    return [{**c, "part": "test" if os.path.basename(c["image"]) in tested else "train_val"} for c in cases]
+    there = tested & {Path(c["image"]).stem for c in cases}
+    if not there:
+        raise InputError(
+            f"{path} names none of the {len(cases)} images in {folder}, so that none is left out: give the list that "
+            "belongs to them, or remove it"
+        )
+    if there < tested:
+        logger.warning("%d of %d images of %s are not in %s", len(tested - there), len(tested), path.name, folder)
+    return [{**c, "part": "test" if Path(c["image"]).stem in tested else "train_val"} for c in cases]
 
 
 def _folder(dataset_dir: str | Path) -> Path:
