@@ -177,6 +177,30 @@ def test_test_images_of_another_format_are_left_out_of_a_plain_folder(
         unlabelled_xrays(copies)
 
 
+@pytest.mark.parametrize(
+    ("table", "header", "found", "none"),
+    [
+        ("labels.csv", "Image,Fracture,Patient", "1", "0"),
+        ("Data_Entry_2017.csv", "Image Index,Finding Labels,Patient ID", "Fracture", "No Finding"),
+    ],
+)
+def test_pretraining_leaves_out_the_same_patients_whatever_the_findings_are(
+    release: Path, table: str, header: str, found: str, none: str
+) -> None:
+    for path in (*release.glob("*.csv"), *release.glob("*_list.txt")):
+        path.unlink()
+    names = ["1_000", "1_001", "2_000", "3_000", "3_001", "4_000"]
+    rows = [f"0000000{name}.png,{found if name > '3' else none},{name[0]}" for name in names]
+    (release / table).write_text("\n".join([header, *rows]))
+    ours, theirs = (
+        split_xrays(cases, val_fraction=0.3, test_fraction=0.3)
+        for cases in (unlabelled_xrays(release), xray_cases(release, ["Fracture"]))
+    )
+    assert ours["test"] and sum(case["label"][0] for part in theirs.values() for case in part) == 3
+    for part in ours:
+        assert [case["case"] for case in ours[part]] == [case["case"] for case in theirs[part]]
+
+
 @pytest.mark.parametrize("official", [True, False])
 def test_parts_share_no_patient(official: bool) -> None:
     rng = np.random.default_rng(0)

@@ -34,13 +34,14 @@ def find_table(folder: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def read_table(path: Path, labels: Sequence[str]) -> list[Row]:
+def read_table(path: Path, labels: Sequence[str] | None) -> list[Row]:
     """Read a table, either of the release (findings joined by "|") or with a column of 0 and 1 per finding.
 
     Args:
         path: CSV file; the release's has `Image Index`, `Finding Labels` and `Patient ID`, the other `image`,
             `patient` and the findings' names.
-        labels: the findings in order; tables are read by name, whatever their order.
+        labels: the findings in order; tables are read by name, whatever their order. None reads no findings, whatever
+            other columns there are.
 
     Returns:
         One row per image.
@@ -55,10 +56,16 @@ def read_table(path: Path, labels: Sequence[str]) -> list[Row]:
     release = {"Image Index", "Finding Labels", "Patient ID"} <= set(columns)
     if not release:
         _check_columns(path, columns, labels)
+    names = ("Image Index", "Patient ID") if release else ("image", "patient")
+    image, patient = (column_of(name, columns) or name for name in names)
+    findings = _release_findings if release else _reduced_findings
     rows: dict[str, Row] = {}
     for number, line in enumerate(lines, start=2):
-        where = f"{path} row {number} ({line.get('Image Index' if release else 'image')})"
-        row = _release_row(line, labels, where) if release else _reduced_row(line, labels, where)
+        where = f"{path} row {number} ({line[image]})"
+        if not line[image] or not line[patient]:
+            raise InputError(f"{where} lacks its image or patient: complete it")
+        label = [] if labels is None else findings(line, labels, where)
+        row = Row(line[image].strip(), patient_id(line[patient]), label, where)
         if row.image in rows:
             raise InputError(f"{where} repeats an image of {rows[row.image].where}: remove one")
         rows[row.image] = row
@@ -72,29 +79,24 @@ def patient_id(text: str) -> str:
     return text.strip().zfill(8) if text.strip().isdigit() else text.strip()
 
 
-def _check_columns(path: Path, columns: Sequence[str], labels: Sequence[str]) -> None:
-    wanted = ["image", "patient", *labels]
+def _check_columns(path: Path, columns: Sequence[str], labels: Sequence[str] | None) -> None:
+    wanted = ["image", "patient", *(labels or [])]
     missing = [name for name in wanted if column_of(name, columns) is None]
-    unknown = [column for column in columns if column_of(column, wanted) is None]
+    unknown = [] if labels is None else [column for column in columns if column_of(column, wanted) is None]
     if missing or unknown:
         raise InputError(
-            f"{path} row 1: columns missing {missing}, unknown {unknown}; expected image, patient and "
-            f"{', '.join(labels)}, or the release's Image Index, Finding Labels and Patient ID"
+            f"{path} row 1: columns missing {missing}, unknown {unknown}; expected {', '.join(wanted)}, or the "
+            "release's Image Index, Finding Labels and Patient ID"
         )
 
 
-def _release_row(line: dict[str, str], labels: Sequence[str], where: str) -> Row:
-    if not line["Image Index"] or not line["Patient ID"]:
-        raise InputError(f"{where} lacks its image or patient: complete it")
-    vector = findings_vector(line["Finding Labels"] or "", labels, where)
-    return Row(line["Image Index"].strip(), patient_id(line["Patient ID"]), vector, where)
+def _release_findings(line: dict[str, str], labels: Sequence[str], where: str) -> list[int]:
+    return findings_vector(line["Finding Labels"] or "", labels, where)
 
 
-def _reduced_row(line: dict[str, str], labels: Sequence[str], where: str) -> Row:
-    if not line["image"] or not line["patient"]:
-        raise InputError(f"{where} lacks its image or patient: complete it")
+def _reduced_findings(line: dict[str, str], labels: Sequence[str], where: str) -> list[int]:
     texts = {label: (line[column_of(label, list(line)) or ""] or "").strip() for label in labels}
     odd = {label: text for label, text in texts.items() if text not in ("0", "1")}
     if odd:
         raise InputError(f"{where} has {odd}: every finding is 0 or 1, correct it")
-    return Row(line["image"].strip(), patient_id(line["patient"]), [int(text) for text in texts.values()], where)
+    return [int(text) for text in texts.values()]

@@ -22,13 +22,13 @@ LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 Case = dict[str, Any]
 
 
-def xray_cases(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> list[Case]:
+def xray_cases(dataset_dir: str | Path, labels: Sequence[str] | None = FINDINGS) -> list[Case]:
     """List the labelled images of ChestX-ray14, of its release's or a reduced layout.
 
     Args:
         dataset_dir: folder with `Data_Entry_2017*.csv` or `labels.csv`, the images at any depth, and both or none of
             `train_val_list.txt` and `test_list.txt`.
-        labels: the findings in order.
+        labels: the findings in order; None reads none, and every `label` is empty.
 
     Returns:
         One `{"case", "image", "patient", "label", "stamp"}` per row of the table, sorted by case, with `part`
@@ -65,27 +65,24 @@ def xray_cases(dataset_dir: str | Path, labels: Sequence[str] = FINDINGS) -> lis
     return sorted(cases, key=lambda case: case["case"])
 
 
-def unlabelled_xrays(
-    dataset_dir: str | Path, labels: Sequence[str] = FINDINGS, results: str | Path | None = None
-) -> list[Case]:
+def unlabelled_xrays(dataset_dir: str | Path, results: str | Path | None = None) -> list[Case]:
     """List images to pretrain on: those of a labelled dataset, or any folder of images.
 
     Args:
         dataset_dir: as for `xray_cases`, or a folder of PNG and JPEG images. There a `test_list.txt` counts too,
             whatever the format of the images, and the patient is in the first eight digits of a name like the
             release's, each other image one of its own.
-        labels: the findings that a table may name.
         results: folder where results go, which is not searched for images.
 
     Returns:
-        As `xray_cases` does; a plain folder's cases have no `label`.
+        As `xray_cases` does without findings; a plain folder's cases have no `label`.
 
     Raises:
         InputError: as `xray_cases` does, or there is no image, or none that `test_list.txt` names.
     """
     folder = _folder(dataset_dir)
     if find_table(folder) is not None:
-        return xray_cases(folder, labels)
+        return xray_cases(folder, labels=None)
     found = find_xrays(folder, results)
     cases = [{**c, "patient": _patient_of(c["case"]), "stamp": stamp([c["image"]])} for c in found]
     path = folder / LISTS["test"]
