@@ -18,6 +18,7 @@ from tests.warm_runs import Finished, run_warm
 from tools.project import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
+PRETRAIN_2D, CLASSIFY = "vit_mae_chestxray_pretrain", "chestxray14_classification"
 SIZE = (24, 20, 22)
 
 
@@ -236,6 +237,14 @@ def test_patch_that_does_not_fit_is_refused_before_any_data_are_read(run, refuse
     refused(run(bundle, configs, patch_size="[17, 16, 16]"), "patch_size [17, 16, 16]", "for example [18, 16, 16]")
     refused(run(bundle, configs, patch_size=16), "patch_size is 16", "three numbers")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("bundle", [PRETRAIN_2D, CLASSIFY])
+@pytest.mark.parametrize("configs", [("train", "tiny"), ("inference", "tiny"), ("train", "tiny", "evaluate")])
+def test_images_smaller_than_the_patch_are_refused_before_any_are_read(run, refused, xrays, tmp_path, bundle, configs):
+    finished = run(bundle, configs, dataset_dir=xrays, image_size="[40, 24]")
+    refused(finished, "image_size is [40, 24], here patch_size is [32, 32]", "at least as large")
+    assert not (tmp_path / "out/cache").exists()
 
 
 def test_patch_that_the_masks_do_not_tile(run, refused):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from scripts.errors import InputError
 from scripts.inferers import PatchwiseReconstruction
 from scripts.networks import ResEncUNet, Spark3D
 
@@ -41,3 +42,9 @@ def test_images_in_two_dimensions():
         image, lambda x, cells: x * ~cells.repeat_interleave(4, 2).repeat_interleave(4, 3), mask
     )
     torch.testing.assert_close(found, image * ~hidden)
+
+
+def test_an_image_smaller_than_a_patch_is_refused():
+    inferer = PatchwiseReconstruction((16, 16))
+    with pytest.raises(InputError, match=r"image of \[16, 12\] voxels is smaller than patch_size \[16, 16\]"):
+        inferer(torch.zeros(1, 1, 16, 12), lambda x, cells: x, torch.ones(1, 1, 4, 3, dtype=torch.bool))

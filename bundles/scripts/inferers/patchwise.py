@@ -8,6 +8,8 @@ from itertools import product
 import torch
 from monai.inferers import Inferer
 
+from ..errors import InputError
+
 
 class PatchwiseReconstruction(Inferer):
     """Reconstruct a masked volume patch by patch, each as the network met it in training.
@@ -31,8 +33,16 @@ class PatchwiseReconstruction(Inferer):
 
         Returns:
             (B, C, *size).
+
+        Raises:
+            InputError: if the volume is smaller than a patch.
         """
         size = inputs.shape[2:]
+        if any(n < p for n, p in zip(size, self.patch_size, strict=True)):
+            raise InputError(
+                f"an image of {list(size)} voxels is smaller than patch_size {list(self.patch_size)}: pad it, or give "
+                "a smaller patch_size"
+            )
         cell = [n // cells for n, cells in zip(size, mask.shape[2:], strict=True)]
         total, count = torch.zeros_like(inputs), torch.zeros_like(inputs)
         for corner in product(*(patch_starts(n, p) for n, p in zip(size, self.patch_size, strict=True))):

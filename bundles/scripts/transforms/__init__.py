@@ -12,7 +12,7 @@ from .mixed_intensity import NormalizeMixedIntensityd
 from .pad import PadEndd
 from .regions import RegionTargetsd
 from .resample import Resampled
-from .resized_crop import RandResizedCropd
+from .resized_crop import RandResizedCropd, cropped_size
 from .rotate_zoom import RandRotateZoomd
 from .select_channels import SelectChannelsd, seen_channels
 
@@ -30,6 +30,7 @@ __all__ = [
     "RegionTargetsd",
     "Resampled",
     "SelectChannelsd",
+    "cropped_size",
     "flipped_axes",
     "is_body",
     "is_nonzero",

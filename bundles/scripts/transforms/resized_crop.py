@@ -1,4 +1,4 @@
-"""The crop that contrastive and masked pretraining of 2D images share."""
+"""Crops of 2D images: the random one of training, and how large the middle one of validation is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
+from monai.utils import ensure_tuple_rep
+
+from ..errors import InputError
 
 NUM_TRIES = 10
 
@@ -59,3 +62,21 @@ class RandResizedCropd(RandomizableTransform, MapTransform):
         h, w = min(height, round(width / self.ratio[0])), min(width, round(height * self.ratio[1]))
         top, left = (height - h) // 2, (width - w) // 2
         return slice(top, top + h), slice(left, left + w)
+
+
+def cropped_size(patch_size: Sequence[int], image_size: Sequence[int] | int) -> list[int]:
+    """Return the size of the crop from the middle of an image, the patch's, if the image holds it.
+
+    Args:
+        patch_size: (H, W) in pixels, which the network takes.
+        image_size: that images are resized to, in pixels; one number for both.
+
+    Raises:
+        InputError: if images are smaller, whose crops no network of this patch would take.
+    """
+    if any(n < p for n, p in zip(ensure_tuple_rep(image_size, len(patch_size)), patch_size, strict=True)):
+        raise InputError(
+            f"image_size is {image_size}, here patch_size is {list(patch_size)}: the patch is cut out of the image, "
+            "give an image_size at least as large"
+        )
+    return list(patch_size)
