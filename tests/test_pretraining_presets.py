@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from scripts.losses import MaskedMSELoss
 from tools.project import ROOT
 from tools.render.card import read_card
 
@@ -57,3 +58,24 @@ def test_spark3d(preset, name):
     mae.check_patch(plan["patch_size"])
     ours, theirs = mae.network.encoder.state_dict(), network.encoder.state_dict()
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+
+
+@pytest.mark.parametrize(
+    ("configs", "parent", "pad_id"),
+    [
+        (("train", "evaluate", "tiny"), "validate#", "validate#item_transform"),
+        (("inference", "tiny"), "", "dataset#item_transform"),
+    ],
+)
+def test_dense_nnformer_restores_whole_volumes_whose_cells_are_smaller_than_its_targets(configs, parent, pad_id):
+    folder = ROOT / "bundles/nnformer_mae_pretrain/configs"
+    parser = ConfigParser(ConfigParser.load_config_files([folder / f"{name}.json" for name in configs]))
+    parser.update({"network_def#mode": "dense", "network_def#cell_size": [2, 2, 2], "device": "cpu"})
+    ids = ("network_def", "targets", pad_id, f"{parent}prepare_batch", f"{parent}inferer")
+    network, targets, pad, masks, inferer = (parser.get_parsed_content(id_) for id_ in ids)
+    assert network.target_size == (4, 4, 4)
+    item = pad({"image": torch.randn(1, 18, 16, 21)})
+    image, label, mask, _ = masks({"image": item["image"][None], "case": ["a"]}, "cpu")
+    with torch.no_grad():
+        found = inferer(image, network, *mask)
+    assert MaskedMSELoss(targets)(found, label).isfinite()

@@ -5,6 +5,7 @@ Of the paper only the abstract is public; this is our design, after MAE (He et a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -74,6 +75,8 @@ class NNFormerMAE(nn.Module):
         last = zip(self.target_size, geometry.down_strides[-1], geometry.output_paddings[-1], strict=True)
         self.cell_size = tuple(cell_size or [n if odd else n * s for n, s, odd in last])
         self._check_cells()
+        # what whole volumes are padded to: dense cells may be smaller than what targets are normalised by
+        self.pad_size = tuple(map(math.lcm, self.cell_size, self.target_size))
         # what a resumed training must share beside the settings, and no shape betrays
         self.options = {"mode": mode, "cell_size": list(self.cell_size), "decoder_heads": decoder_heads}
         self.encoder = network.encoder
