@@ -290,6 +290,18 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     assert files_below(tmp_path / "models") == before | {"training_state.pt": before["model.pt"]}
 
 
+@pytest.mark.parametrize(
+    ("bundle", "name", "former", "other"),
+    [(CLASSIFY, "layer_decay", 0.75, 0.5), (SEGMENT, "deep_supervision", False, True)],
+)
+def test_resume_with_another_optimizer_or_loss(run, refused, xrays, dataset, tmp_path, bundle, name, former, other):
+    knobs = {"dataset_dir": xrays if bundle == CLASSIFY else dataset, "max_epochs": 1, "steps_per_epoch": 3}
+    assert run(bundle, **knobs, **{name: former}).returncode == 0
+    before = files_below(tmp_path / "models")
+    finished = run(bundle, **knobs | {"max_epochs": 2}, **{name: other}, resume=True)
+    refused(finished, f"{name} {former} (now {other})", kept=before)
+
+
 def test_a_part_without_cases_is_not_evaluated(run, refused, dataset, trained, tmp_path):
     knobs = {"dataset_dir": dataset, "checkpoint": trained / SEGMENT, "test_fraction": 0}
     finished = run(SEGMENT, ("train", "evaluate", "tiny"), **knobs)

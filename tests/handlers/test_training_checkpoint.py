@@ -55,10 +55,12 @@ dist.destroy_process_group()
 class Run:
     """A training whose weight is the number of its epochs so far, and whose validations bring what they are told."""
 
-    def __init__(self, folder, max_epochs=3, best_epochs=(), seed=0, trained=lambda network: network, **options):
+    def __init__(
+        self, folder, max_epochs=3, best_epochs=(), seed=0, momentum=0.9, trained=lambda network: network, **options
+    ):
         self.network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.zeros_(self.network.weight)
-        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=momentum)
         self.evaluator = SimpleNamespace(state=SimpleNamespace(best_metric=-1, best_metric_epoch=-1))
         self.engine = Engine(lambda engine, batch: None)
         self.engine.scaler = None
@@ -183,6 +185,12 @@ def test_a_training_goes_on_with_the_same_network_and_axes_only(tmp_path):
             Run(tmp_path, settings=first | other, resume=True)()
     alike = {"network": {"strides": [[1, 1, 1], 2], "num_heads": 2}}
     assert Run(tmp_path, max_epochs=2, settings=first | alike, resume=True)().epochs == [2]
+
+
+def test_another_optimizer_is_not_ignored(tmp_path):
+    Run(tmp_path, max_epochs=1)()
+    with pytest.raises(InputError, match=r"with momentum of the optimizer 0.9 \(now 0.5\): give"):
+        Run(tmp_path, momentum=0.5, resume=True)()
 
 
 def test_a_state_that_tells_less_is_resumed(tmp_path):

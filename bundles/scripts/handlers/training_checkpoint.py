@@ -45,8 +45,8 @@ class TrainingCheckpoint:
         plan: what a user of the weights would otherwise have to guess, kept beside them: plain values, such as the
             architecture, spacing (mm), normalisation and patch size (voxels).
         settings: what must be equal for a resumed run to be the same run, such as seed and batch size; `batch_size` is
-            a process's, and what must be equal is that of all together. `network` holds the network's own. What a state
-            file of an earlier release does not tell is not compared.
+            a process's, and what must be equal is that of all together. `network` holds the network's own; the
+            optimiser's are added. What a state file of an earlier release does not tell is not compared.
         resume: go on from `training_state.pt` where there is one.
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
@@ -83,6 +83,10 @@ class TrainingCheckpoint:
         self.settings = dict(settings or {})
         network_settings = self.settings.pop("network", {})
         self.settings |= {f"{name} of the network": value for name, value in network_settings.items()}
+        # torch would go on with the former ones without a word; of the groups the first shows weight and layer decay
+        for name, value in optimizer.param_groups[0].items():
+            if name not in ("params", "name", "lr"):
+                self.settings[f"{name} of the optimizer"] = value
         if "batch_size" in self.settings:
             self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
