@@ -30,7 +30,7 @@ class Spark3D(nn.Module):
         mask_input: zero hidden voxels before the stem. False is the reference implementation, whose visible voxels at
             a cell's border see one voxel of the hidden image.
         sparse: mask after every layer and normalise over visible voxels. False is the plain masked autoencoder of
-            Tab. 2a: a dense network on the masked image; it needs `tokens` and `densify` off.
+            Tab. 2a: a dense network on the masked image; it needs `mask_input` on, `tokens` and `densify` off.
         tokens: fill hidden positions with a learnt token per stage (Tab. 2a).
         densify: normalise and convolve the filled features (Tab. 2a).
         execution: "auto" computes visible cells only where something is hidden (see `block_sparse`), "dense" computes
@@ -72,6 +72,8 @@ class Spark3D(nn.Module):
             raise InputError(
                 "sparse is false, so set tokens and densify to false too: a dense encoder has no holes to fill"
             )
+        if not (sparse or mask_input):
+            raise InputError("sparse is false, so set mask_input to true: a dense encoder must have its input masked")
         if network.in_channels != network.out_channels:
             raise InputError(
                 f"the network has {network.in_channels} input and {network.out_channels} output channels; "
