@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scripts.data.scans import find_scans
+from scripts.data import pretraining_scans
 from scripts.files import save_json
 
 
@@ -14,7 +14,7 @@ def evaluated_cases(report: Path) -> list[str]:
     return list(dict.fromkeys(row["case"] for row in json.loads(report.read_text())["cases"]))
 
 
-def list_held_out(report: Path, scans: Path, number: int, target: Path) -> None:
+def list_held_out(report: Path, scans: Path, number: int, target: Path, num_channels: int = 1) -> None:
     """Write the data list of the first scans that a pretraining's evaluation reconstructed.
 
     Args:
@@ -22,6 +22,7 @@ def list_held_out(report: Path, scans: Path, number: int, target: Path) -> None:
         scans: where the pretraining's scans were found.
         number: of scans.
         target: JSON file to write.
+        num_channels: of a scan, as in the pretraining.
     """
-    images = {scan["case"]: scan["image"] for scan in find_scans(scans, mixed_dicom=True)}
+    images = {scan["case"]: scan["image"] for scan in pretraining_scans(scans, num_channels=num_channels)}
     save_json([{"image": images[case]} for case in evaluated_cases(report)[:number]], target)

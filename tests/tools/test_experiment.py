@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.data import pretraining_scans
 from scripts.data.cases import labelled_cases
 from scripts.data.splits import split_cases
 from scripts.errors import InputError
@@ -23,6 +25,7 @@ from tools.experiment.expand import expand
 from tools.experiment.places import Places
 from tools.experiment.shards import share
 from tools.experiment.study import read_study
+from tools.held_out import list_held_out
 from tools.overrides import effective_config
 from tools.project import ROOT
 
@@ -127,6 +130,35 @@ def test_pretraining_on_several_datasets_takes_one_list_of_them(study, places):
     assert {knobs_of(c)["dataset_dir"] for c in runs.commands if "bundles/spark3d_pretrain" in c} > {str(target)}
     pretrained_on = {r["pretrain_on"] for name, r in records(places).items() if name.startswith("pretraining-")}
     assert pretrained_on == {"heads + self", "self"}
+
+
+def test_of_an_unlabelled_dataset_the_labelled_images_are_seen_too(study, phantoms, tmp_path):
+    folder = tmp_path / "data" / "both"
+    shutil.copytree(phantoms / "labelled", folder)
+    (folder / "imagesTs").mkdir()
+    shutil.copy(folder / "imagesTr" / "phantom_000.nii.gz", folder / "imagesTs" / "nobody_labelled.nii.gz")
+    on = {"scratch": {}, "alone": {"pretrain_on": "heads"}, "with_self": {"pretrain_on": ["heads", "self"]}}
+    datasets = {"phantoms": {**study.datasets["phantoms"], "folder": "both"}}
+    unlabelled = {"heads": {"folder": "both"}}
+    study = dataclasses.replace(study, datasets=datasets, unlabelled=unlabelled, initialisations=on, seeds=[0])
+    places = Places(tmp_path / "data", tmp_path / "out")
+    assert study.pictures == 1 and run_study(study, places, run=FakeRuns()) == 0
+    scans = [scan["image"] for scan in pretraining_scans(folder)]
+    (target,) = (places.out / "lists").glob("heads+phantoms-fold0-*.json")
+    listed = [entry["image"] for entry in json.loads(target.read_text())]
+    assert len(scans) == 8 + 1 and listed[:9] == scans and set(listed) == set(scans)
+    shown = [json.loads(path.read_text()) for path in (places.out / "trainings").glob("pretraining-*/scans.json")]
+    assert shown == [[{"image": str(folder / "imagesTr" / "phantom_001.nii.gz")}]] * 2
+
+
+def test_channel_files_side_by_side_are_one_held_out_scan(tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a_0000", "a_0001", "b_0000", "b_0001"):
+        (tmp_path / "scans" / f"{name}.nii.gz").touch()
+    (tmp_path / "reconstruction.json").write_text(json.dumps({"cases": [{"case": "b"}]}))
+    list_held_out(tmp_path / "reconstruction.json", tmp_path / "scans", 1, tmp_path / "list.json", num_channels=2)
+    (listed,) = json.loads((tmp_path / "list.json").read_text())
+    assert [Path(image).name for image in listed["image"]] == ["b_0000.nii.gz", "b_0001.nii.gz"]
 
 
 def test_studies_that_divide_otherwise_keep_lists_of_their_own(study, places):

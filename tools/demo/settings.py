@@ -12,8 +12,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from scripts.data import pretraining_scans
 from scripts.data.cases import labelled_cases
-from scripts.data.scans import find_scans
 from scripts.errors import InputError
 
 from ..commands import Knobs
@@ -118,7 +118,7 @@ def make_settings(
         raise InputError(f"unlabelled {unlabelled!r} without data: name a folder in MSD layout as data as well")
     # what is unfit shall be told now, not after the pretraining
     cases = segmentation_cases(Path(data)) if data else []
-    scans = find_scans(unlabelled or Path(data) / "imagesTr", mixed_dicom=True) if data else []
+    scans = pretraining_scans(unlabelled or Path(data) / "imagesTr") if data else []
     table = REAL if data else GENERATED
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes {minutes}: give a number above 0")

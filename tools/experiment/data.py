@@ -7,7 +7,7 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
-from scripts.data import find_scans
+from scripts.data import pretraining_scans
 from scripts.errors import InputError
 from scripts.files import save_json
 
@@ -71,8 +71,8 @@ def scans_of(study: Study, sources: list[str], dataset: str, fold: int) -> str:
 def _images(study: Study, source: str, dataset: str, fold: int, places: Places, target: Path) -> list[str | list[str]]:
     """Return the scans of an unlabelled dataset, or a fold's training images, divided as the bundle itself does."""
     if source != SELF:
-        scans = find_scans(places.data / study.unlabelled[source]["folder"], mixed_dicom=True)
-        return [scan["image"] for scan in scans]
+        scans = pretraining_scans(places.data / study.unlabelled[source]["folder"])
+        return [scan["image"] for scan in scans]  # the pretraining puts channel files side by side together
     entry = study.datasets[dataset]
     paths: Knobs = {"bundle_root": str(ROOT / "bundles" / entry["bundle"]), "output_dir": str(target.with_suffix(""))}
     paths["dataset_dir"] = str(places.data / entry["folder"])

@@ -114,7 +114,8 @@ def unit_stages(unit: Unit, places: Places, results: Mapping[str, dict[str, Any]
     stages = [Stage("training", train), Stage("evaluation", evaluate)]
     if unit.kind == PRETRAINING and unit.pictures:
         scans, report = folder / "scans.json", folder / "evaluation" / "reconstruction.json"
-        gather = partial(list_held_out, report, places.real(unit.dataset), unit.pictures, scans)
+        channels = len(effective_config(unit.bundle, list(unit.configs), unit.knobs)["channels"])
+        gather = partial(list_held_out, report, places.real(unit.dataset), unit.pictures, scans, channels)
         kept = {key: v for key, v in unit.knobs.items() if key == "spacing" or key.startswith("network_def#")}
         infer = command("pictures", ["inference"], {"dataset_dir": scans}, kept, weights)
         stages.append(Stage("pictures", infer, gather))
