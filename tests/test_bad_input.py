@@ -302,6 +302,10 @@ def test_resume_with_another_optimizer_or_loss(run, refused, xrays, dataset, tmp
     refused(finished, f"{name} {former} (now {other})", kept=before)
 
 
+def test_a_training_that_diverges_ends_and_keeps_no_weights(run, refused, scans):
+    refused(run(PRETRAIN, dataset_dir=scans, max_lr=1e30), "is NaN or infinite", "train with a lower max_lr")
+
+
 def test_a_part_without_cases_is_not_evaluated(run, refused, dataset, trained, tmp_path):
     knobs = {"dataset_dir": dataset, "checkpoint": trained / SEGMENT, "test_fraction": 0}
     finished = run(SEGMENT, ("train", "evaluate", "tiny"), **knobs)

@@ -43,6 +43,7 @@ found = {
     "own_networks": epochs("shared", trained=lambda network: network),
     "of_one_process": epochs("one", max_epochs=2, resume=True),
     "twice_the_batch": epochs("one", max_epochs=3, batch_size=6, resume=True),
+    "diverged_in_one": epochs("diverged", losses={3: float("nan")} if rank else {}),
 }
 with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
     json.dump(found, file)
@@ -56,13 +57,22 @@ class Run:
     """A training whose weight is the number of its epochs so far, and whose validations bring what they are told."""
 
     def __init__(
-        self, folder, max_epochs=3, best_epochs=(), seed=0, momentum=0.9, trained=lambda network: network, **options
+        self,
+        folder,
+        max_epochs=3,
+        best_epochs=(),
+        seed=0,
+        momentum=0.9,
+        trained=lambda network: network,
+        losses=None,
+        **options,
     ):
         self.network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.zeros_(self.network.weight)
         optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=momentum)
         self.evaluator = SimpleNamespace(state=SimpleNamespace(best_metric=-1, best_metric_epoch=-1))
-        self.engine = Engine(lambda engine, batch: None)
+        losses = losses or {}  # by step, 1.0 where nothing is said
+        self.engine = Engine(lambda engine, batch: {"loss": torch.tensor(losses.get(engine.state.iteration, 1.0))})
         self.engine.scaler = None
         self.engine.network = trained(self.network)
         self.max_epochs = max_epochs
@@ -110,6 +120,26 @@ def test_a_best_metric_that_is_no_number_counts_for_nothing(tmp_path):
     run.evaluator.state.best_metric, run.evaluator.state.best_metric_epoch = float("nan"), 1
     run()
     assert weight(tmp_path / "model.pt") == 3
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_training_before_anything_is_written(tmp_path, loss):
+    run = Run(tmp_path, best_epochs=[1, 2], losses={3: loss})
+    with pytest.raises(InputError, match=r"step 3 \(epoch 2\) the loss is NaN .* a lower max_lr \(training_state"):
+        run()
+    assert names(tmp_path) == ["model.pt", "training_state.pt"]
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["epoch"] == 1
+    assert [weight(path) for path in sorted(tmp_path.glob("*.pt"))] == [1, 1]
+    with pytest.raises(InputError, match=r"step 1 \(epoch 1\) the loss .*\(no training_state.pt was written yet in"):
+        Run(tmp_path / "first", losses={1: loss})()
+
+
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path):
+    run = Run(tmp_path)
+    run.engine.add_event_handler(Events.ITERATION_STARTED(once=4), lambda _: run.network.weight.data.fill_(torch.nan))
+    with pytest.raises(InputError, match=r"step 4 \(epoch 2\) a weight is NaN .*training_state.pt is that of epoch 1"):
+        run()
+    assert weight(tmp_path / "training_state.pt") == 1
 
 
 def test_resuming_goes_on_after_the_last_epoch(tmp_path):
@@ -240,6 +270,7 @@ def test_processes_resume_each_other_only_where_all_see_and_do_the_same(tmp_path
         assert "train + validate: 5 + 2 and 4 + 2: give --dataset_dir" in found["other_cases"]
         assert "each of 2 processes would train a network of its own" in found["own_networks"]
         assert "with batch_size of all processes together 6 (now 12): give" in found["twice_the_batch"]
+        assert "after step 3 (epoch 2) the loss is NaN" in found["diverged_in_one"]
     assert weight(tmp_path / "shared" / "training_state.pt") == 3  # what was refused has set nothing aside
     assert Run(tmp_path / "shared", max_epochs=4, settings=alone, resume=True)().epochs == [4]
     with pytest.raises(InputError, match=r"batch_size of all processes together 6 \(now 3\)"):
