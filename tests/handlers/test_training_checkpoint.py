@@ -65,6 +65,7 @@ class Run:
         momentum=0.9,
         trained=lambda network: network,
         losses=None,
+        accumulation_steps=1,
         **options,
     ):
         self.network = torch.nn.Linear(1, 1, bias=False)
@@ -73,7 +74,7 @@ class Run:
         self.evaluator = SimpleNamespace(state=SimpleNamespace(best_metric=-1, best_metric_epoch=-1))
         losses = losses or {}  # by step, 1.0 where nothing is said
         self.engine = Engine(lambda engine, batch: {"loss": torch.tensor(losses.get(engine.state.iteration, 1.0))})
-        self.engine.scaler = None
+        self.engine.scaler, self.engine.accumulation_steps = None, accumulation_steps
         self.engine.network = trained(self.network)
         self.max_epochs = max_epochs
         self.epochs = []
@@ -194,6 +195,8 @@ def test_another_training_is_not_resumed(tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=r"training_state\.pt belongs to another training, with seed 0 \(now 1\)"):
         Run(tmp_path, seed=1, resume=True)()
+    with pytest.raises(InputError, match=r"with accumulation_steps 1 \(now 3\): give"):
+        Run(tmp_path, accumulation_steps=3, resume=True)()
     (tmp_path / "training_state.pt").write_bytes(before["model.pt"])
     with pytest.raises(InputError, match="holds weights, no state of a training"):
         Run(tmp_path, resume=True)()

@@ -22,7 +22,13 @@ class ClipGradients:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Clip; under mixed precision the gradients are brought to their true scale first."""
+        """Clip; under mixed precision the gradients are brought to their true scale first.
+
+        Where a trainer adds the gradients of several steps, only their sum is clipped, before the optimiser takes it.
+        """
+        step = (engine.state.iteration - 1) % engine.state.epoch_length + 1
+        if step % engine.accumulation_steps and step < engine.state.epoch_length:
+            return
         if engine.scaler is not None:
             engine.scaler.unscale_(engine.optimizer)
         parameters = [p for group in engine.optimizer.param_groups for p in group["params"]]

@@ -117,6 +117,7 @@ class TrainingCheckpoint:
             raise
 
     def _begin(self, engine: Engine) -> None:
+        self.settings["accumulation_steps"] = engine.accumulation_steps
         path = self.folder / LAST
         found = self.resume and path.is_file()
         if found:
