@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scripts.checkpoints import networks_in, read_checkpoint
+from scripts.checkpoints import all_marks, networks_in, read_checkpoint
 from scripts.checkpoints.preprocessing import contradiction, meaning_of, preparation
 from scripts.checkpoints.settings import OF_THE_WHOLE, SHAPELESS, meaning_of_setting
 from scripts.errors import InputError
@@ -25,7 +25,7 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
 
     Returns:
         Their state dicts, and the plan of the first with what only later ones tell, the marks of all cases that any was
-        trained on, and the axes along which all of them were mirrored in training, where that is known.
+        trained or pretrained on, and the axes along which all of them were mirrored in training, where that is known.
 
     Raises:
         InputError: if there are none, or they differ in names or shapes of tensors, in settings that shapes do not
@@ -38,9 +38,7 @@ def read_alike(checkpoints: Sequence[str]) -> tuple[list[State], dict[str, Any]]
         source, other = (checkpoints[number] for number in two)
         raise InputError(f"{source} is another network than {other}: give trainings of the same one")
     plans = [content.get("plan", {}) for content in contents]
-    plan = dict(ChainMap(*plans))
-    if trained_on := sorted({mark for each in plans for mark in each.get("trained_on", ())}):
-        plan["trained_on"] = trained_on
+    plan = dict(ChainMap(*plans)) | all_marks(*plans)
     if flipped := [set(each["flip_axes"]) for each in plans if "flip_axes" in each]:
         plan["flip_axes"] = sorted(set.intersection(*flipped))
     if plan.get("pretrained"):

@@ -98,7 +98,7 @@ def initial_model(parser: ConfigParser) -> dict[str, Any]:
     set_determinism(seed=parser["seed"])
     network = parser.get_parsed_content("initial_network")
     saver = next(n for n, handler in enumerate(parser["train#handlers"]) if "plan" in handler)
-    plan = parser.get_parsed_content(f"train#handlers#{saver}#plan")
+    plan = parser.get_parsed_content(f"train#handlers#{saver}#plan") | parser.get_parsed_content("seen_before")
     return {"model": network.cpu().state_dict(), "plan": plan}
 
 
@@ -151,6 +151,7 @@ def client(parser: ConfigParser, files: list[str], epochs: int, knobs: dict[str,
     """
     # weights come from the server, so what they were pretrained from is not read again
     knobs = {**knobs, "initial_network": parser["initial_network"]["network"]}
+    knobs["seen_before"] = parser.get_parsed_content("seen_before")
     algorithm = component(
         "client", "monai.fl.client.MonaiAlgo", bundle_root=BUNDLE, local_epochs=epochs, send_weight_diff=False,
         config_train_filename=files, train_kwargs=knobs,

@@ -4,13 +4,14 @@ import csv
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scripts.data import cases as cases_module
-from scripts.data import code
+from scripts.data import code, curate, image_marks, names_by_image_mark, pretraining_scans
 from scripts.data.cases import labelled_cases
 from scripts.data.reading import stamp
 from scripts.errors import InputError
@@ -98,6 +99,19 @@ def test_sound_datasets(any_dataset):
         }
         for case, files in images.items()
     ]
+
+
+@pytest.mark.parametrize("by", ["dataset", "folder", "labels"])
+def test_images_are_known_again_that_a_pretraining_took(any_dataset, tmp_path, by):
+    """Copied elsewhere, as cases of the dataset or as files, and with labels for its crops or without."""
+    copy = shutil.copytree(any_dataset.root, tmp_path / "copy")
+    source = copy / "imagesTr" if by == "folder" else copy
+    as_cases = {} if by == "folder" and any_dataset.nnunet else {"num_channels": any_dataset.num_channels}
+    scans = pretraining_scans(source, label_crops=by == "labels", **as_cases)
+    kept = curate(scans, tmp_path / "curation.csv", min_fov_mm=0, min_file_kb=0, **as_cases)
+    pretrained_on = image_marks([scan for scan in kept if not scan["case"].startswith("c1")])
+    names = names_by_image_mark(any_dataset.cases())
+    assert {names[mark] for mark in pretrained_on} == {"c0", "c2"} and set(names.values()) == {"c0", "c1", "c2"}
 
 
 def test_real_dataset(real_data):

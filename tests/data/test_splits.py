@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from scripts.data.digest import parts_digest
-from scripts.data.marks import case_marks
+from scripts.data.marks import case_marks, image_marks
 from scripts.data.splits import evaluated_cases, hold_out, split_cases
 from scripts.errors import InputError
 
@@ -229,4 +229,4 @@ def test_a_mark_tells_a_case_again_wherever_it_lies_and_does_not_name_it():
     assert case_marks([case]) == case_marks([{**case, "stamp": "1200-99", "image": "/elsewhere"}])
     others = [{**case, "case": "smith"}, {**case, "stamp": "1201-17"}]
     assert len({*case_marks([case]), *case_marks(others)}) == 3 and "miller" not in str(case_marks([case]))
-    assert case_marks([{"image": "a.nii"}]) == []
+    assert case_marks([{"image": "a.nii"}]) == image_marks([{"image": "a.nii"}]) == []

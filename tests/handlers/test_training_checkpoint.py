@@ -111,6 +111,16 @@ def test_best_final_and_last(tmp_path):
     assert torch.load(tmp_path / "model.pt", weights_only=True)["plan"] == {"patch_size": [8, 8, 8]}
 
 
+def test_the_plan_tells_what_trained_the_network_and_what_it_started_from(tmp_path):
+    Run(tmp_path, trained_on=["b"], seen_before={"trained_on": ["a", "b"], "pretrained_on": ["c"]})()
+    for name in ("model.pt", "model_final.pt"):
+        plan = torch.load(tmp_path / name, weights_only=True)["plan"]
+        assert plan == {"patch_size": [8, 8, 8], "trained_on": ["a", "b"], "pretrained_on": ["c"]}
+    Run(tmp_path, pretrained_on=["d", "c"])()
+    plan = torch.load(tmp_path / "model.pt", weights_only=True)["plan"]
+    assert plan == {"patch_size": [8, 8, 8], "pretrained_on": ["c", "d"]}
+
+
 def test_without_validation_the_final_model_is_the_best(tmp_path):
     Run(tmp_path)()
     assert [weight(tmp_path / name) for name in FILES] == [3, 3, 3]

@@ -28,7 +28,10 @@ def loaded(network, source, **options):
 def checkpoints(tmp_path):
     paths = [str(tmp_path / f"fold{seed}.pt") for seed in range(3)]
     for seed, path in enumerate(paths):
-        save_tensors({"model": network(seed).state_dict(), "plan": {"trained_on": [f"case{seed}"]}}, path)
+        save_tensors(
+            {"model": network(seed).state_dict(), "plan": {"trained_on": [f"case{seed}"], "pretrained_on": ["scan"]}},
+            path,
+        )
     return paths
 
 
@@ -136,6 +139,7 @@ def test_what_cannot_be_run_is_refused(checkpoints, tmp_path):
     for seed in range(3):
         with pytest.raises(InputError, match="trained on 1 of these 1 cases"):
             loaded(network(0), tmp_path / "all.pt", unseen=[f"case{seed}"])
+    assert read_checkpoint(tmp_path / "all.pt")["plan"]["pretrained_on"] == ["scan"]
     save_tensors(read_checkpoint(checkpoints[0]) | {"others": [3]}, tmp_path / "bad.pt")
     with pytest.raises(InputError, match="no network weights"):
         loaded(network(0), tmp_path / "bad.pt")

@@ -23,7 +23,7 @@ TINY = {"features": (4, 8), "num_blocks": (1, 1), "strides": (1, 2)}
 @pytest.fixture
 def pretrained(tmp_path):
     network = Spark3D(ResEncUNet(1, 1, **TINY), cell_size=(4, 4, 4))
-    torch.save({"model": network.state_dict()}, tmp_path / "mine.pt")
+    torch.save({"model": network.state_dict(), "plan": {"pretrained_on": ["scan"]}}, tmp_path / "mine.pt")
     return network.state_dict()
 
 
@@ -60,6 +60,7 @@ def test_the_server_starts_from_the_pretrained_encoder(job, pretrained):
     encoder = [key for key in own if key.startswith("encoder.")]
     assert all(torch.equal(start["model"][key], pretrained[f"network.{key}"]) for key in encoder)
     assert start["plan"]["steps"] == 3 * 2 * 4 and start["plan"]["network"]["features"] == [4, 8]
+    assert start["plan"]["pretrained_on"] == ["scan"]
     config = read(job / "app_server" / "config" / "config_fed_server.json")
     assert config["workflows"][0]["args"] | {"num_rounds": 3, "min_clients": 2} == config["workflows"][0]["args"]
     assert str(job.parent) not in json.dumps(config)
@@ -85,6 +86,7 @@ def test_monais_client_starts_from_it_without_the_pretrained_file(job, tmp_path)
     assert 0 <= client.evaluate(ExchangeObject(weights=start)).metrics["val_mean_dice"] <= 1
     schedule = [phase[0] for phase in client.train_workflow.parser.get_parsed_content("phases")]
     assert schedule == ["decoder", "all", "all"]  # of a pretrained network
+    assert client.train_workflow.parser.get_parsed_content("seen_before") == {"pretrained_on": ["scan"]}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ..networks.ensemble import Ensemble, learned_by
 from .classes import Classes, check_classes
 from .preprocessing import check_mirroring, check_spacing, contradiction, preparation, warn_of_other_preprocessing
 from .read import networks_in, read_checkpoint
-from .seen import check_unseen
+from .seen import check_unseen, check_unseen_images
 from .settings import OF_THE_WHOLE, SHAPELESS, check_settings
 
 State = dict[str, torch.Tensor]
@@ -108,6 +108,7 @@ def check_plan(
     source: str | Path,
     classes: Classes | None = None,
     unseen: Sequence[str] = (),
+    unseen_images: dict[str, str] | None = None,
     spacing: Sequence[float] | None = None,
     mirror_axes: Sequence[int] = (),
     preprocessing: dict[str, Any] | None = None,
@@ -120,6 +121,8 @@ def check_plan(
         source: where the weights come from, for messages.
         classes: those that it shall tell apart, if any, see `check_classes`.
         unseen: marks of cases that it must not have been trained on, see `check_unseen`.
+        unseen_images: names by marks of cases on whose images it should not have been pretrained, see
+            `check_unseen_images`.
         spacing: of the voxels that it shall see, in mm, if known, see `check_spacing`.
         mirror_axes: along which predictions are averaged, see `check_mirroring`.
         preprocessing: how scans are prepared here, see `warn_of_other_preprocessing`.
@@ -133,6 +136,7 @@ def check_plan(
     check_spacing(plan, spacing, source)
     check_mirroring(plan, mirror_axes, source)
     check_unseen(plan, unseen, source)
+    check_unseen_images(plan, unseen_images or {}, source)
     warn_of_other_preprocessing(plan, preprocessing or {}, source)
 
 

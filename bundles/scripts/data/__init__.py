@@ -6,7 +6,7 @@ from .case_dataset import CaseDataset
 from .cases import labelled_cases
 from .curation import curate
 from .digest import parts_digest
-from .marks import case_marks
+from .marks import case_marks, image_marks, names_by_image_mark
 from .reading import read_scan
 from .scan_checks import checked_scans
 from .scan_lists import pretraining_scans
@@ -34,7 +34,9 @@ __all__ = [
     "find_scans",
     "find_xrays",
     "hold_out",
+    "image_marks",
     "labelled_cases",
+    "names_by_image_mark",
     "parts_digest",
     "pretraining_scans",
     "rank_share",

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from ..checkpoints import load_state, read_checkpoint
+from ..checkpoints import all_marks, load_state, read_checkpoint
 from ..checkpoints.settings import meaning_of_setting
 from ..errors import InputError, check_flags
 from ..files import claimed, first_free, release, save_tensors, write_atomically
@@ -52,6 +52,8 @@ class TrainingCheckpoint:
         interval: epochs between two writings of `training_state.pt`.
         rounds: of a federated training, whose client takes its weights from the server.
         trained_on: marks of the training cases, kept in the plan, see `scripts.data.case_marks`.
+        pretrained_on: marks of the images that a pretraining takes, see `scripts.data.image_marks`.
+        seen_before: both of what the network starts from, by name, see `scripts.checkpoints.seen_before`.
 
     Raises:
         InputError: if such a client is to resume, which would undo the server's weights.
@@ -69,6 +71,8 @@ class TrainingCheckpoint:
         interval: int = 1,
         rounds: int = 1,
         trained_on: Sequence[str] = (),
+        pretrained_on: Sequence[str] = (),
+        seen_before: dict[str, list[str]] | None = None,
     ) -> None:
         check_flags(resume=resume)
         if resume and rounds > 1:
@@ -80,7 +84,8 @@ class TrainingCheckpoint:
         self.network = network
         self.optimizer = optimizer
         self.evaluator = evaluator
-        self.plan = plan or {}
+        own = {"trained_on": trained_on, "pretrained_on": pretrained_on}
+        self.plan = (plan or {}) | all_marks(own, seen_before or {})
         self.settings = dict(settings or {})
         network_settings = self.settings.pop("network", {})
         self.settings |= {f"{name} of the network": value for name, value in network_settings.items()}
@@ -92,7 +97,6 @@ class TrainingCheckpoint:
             self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
         self.interval = interval
-        self.trained_on = list(trained_on)
         self.written = 0  # the epoch that the state file is of
         self._release: Callable[[], Any] = lambda: None
         self.log = logging.getLogger(__name__)
@@ -209,8 +213,7 @@ class TrainingCheckpoint:
             self._release = weakref.finalize(self, release, handle)
 
     def _model(self) -> dict[str, Any]:
-        told = {"trained_on": self.trained_on} if self.trained_on else {}
-        return {"model": self.network.state_dict(), "plan": self.plan | told}
+        return {"model": self.network.state_dict(), "plan": self.plan}
 
     def _state(self, engine: Engine) -> dict[str, Any]:
         best = self.evaluator.state
