@@ -3,6 +3,7 @@
 from .announce import Announce
 from .bundle_checkpoint_loader import BundleCheckpointLoader
 from .classification import ClassificationReport, SaveProbabilities
+from .divergence import StopOnDivergence
 from .gradients import ClipGradients
 from .occlusion import OcclusionOverlays
 from .reconstruction import ReconstructionPictures, ReconstructionReport, SaveReconstructions
@@ -29,5 +30,6 @@ __all__ = [
     "SaveVolumes",
     "SeedSteps",
     "SegmentationReport",
+    "StopOnDivergence",
     "TrainingCheckpoint",
 ]

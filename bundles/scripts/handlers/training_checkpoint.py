@@ -35,8 +35,7 @@ class TrainingCheckpoint:
     Attach it after the validation, whose verdict it reads. Files are replaced atomically, by the first process only.
     Files of an earlier training are set aside in `former_<n>/`, not overwritten; later rounds of a federated training
     belong to the same one. A second training into the folder at the same time is refused; so are processes that do not
-    share their gradients, or do not all go on after the same epoch with the same cases. A training that diverges ends
-    before it replaces any file.
+    share their gradients, or do not all go on after the same epoch with the same cases.
 
     Args:
         ckpt_dir: folder of the checkpoints.
@@ -97,14 +96,12 @@ class TrainingCheckpoint:
             self.settings["batch_size"] *= rank_and_size()[1]
         self.resume = resume
         self.interval = interval
-        self.written = 0  # the epoch that the state file is of
         self._release: Callable[[], Any] = lambda: None
         self.log = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
         engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.check_finite)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
         engine.add_event_handler(Events.COMPLETED, self.finish)
 
@@ -156,39 +153,14 @@ class TrainingCheckpoint:
                 "--dataset_dir a folder in which all nodes can read the same files"
             )
 
-    def check_finite(self, engine: Engine) -> None:
-        """Refuse to train on after a loss that is NaN or infinite in any process, or to keep such weights.
-
-        The key metric waits for the loss of every step as well, so a GPU is not kept waiting. Where a gradient scaler
-        passes over a step, since gradients overflow, the loss is finite.
-        """
-        failed = (~engine.state.output["loss"].detach().isfinite()).float()
-        if rank_and_size()[1] > 1:
-            dist.all_reduce(failed)
-        ends_epoch = engine.state.iteration % engine.state.epoch_length == 0
-        if failed.item():
-            found = "the loss"
-        elif ends_epoch and not all(weight.isfinite().all() for weight in self.network.parameters()):
-            found = "a weight"
-        else:
-            return
-        precision = ", or with amp False, which resume may go on with" if engine.scaler is not None else ""
-        kept = f"{LAST} is that of epoch {self.written}" if self.written else f"no {LAST} was written yet"
-        raise InputError(
-            f"after step {engine.state.iteration} (epoch {engine.state.epoch}) {found} is NaN or infinite: the "
-            f"training diverged, or an image is corrupt; train with a lower max_lr{precision} ({kept} in {self.folder})"
-        )
-
     def save(self, engine: Engine) -> None:
         """Write the best model if this epoch's validation found one, and the state."""
-        epoch = engine.state.epoch
-        writes_state = epoch % self.interval == 0 or epoch == engine.state.max_epochs
-        self.written = epoch if writes_state else self.written
         if engine.state.rank != 0:
             return
+        epoch = engine.state.epoch
         if self.evaluator.state.best_metric_epoch == epoch:
             save_tensors(self._model(), self.folder / BEST)
-        if writes_state:
+        if epoch % self.interval == 0 or epoch == engine.state.max_epochs:
             save_tensors(self._state(engine), self.folder / LAST)
 
     def finish(self, engine: Engine) -> None:
@@ -246,7 +218,6 @@ class TrainingCheckpoint:
         if engine.scaler is not None and state["scaler"]:
             engine.scaler.load_state_dict(state["scaler"])
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
-        self.written = engine.state.epoch
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         self.log.info("resumed after epoch %d of %d from %s", engine.state.epoch, engine.state.max_epochs, path)
