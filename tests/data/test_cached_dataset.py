@@ -72,11 +72,12 @@ def test_other_settings_and_other_files_are_other_entries(scan, tmp_path):
     assert len(files) == 3
 
 
-@pytest.mark.parametrize("changed", ["transforms/resample.py", "data/scan_reader.py"])
+@pytest.mark.parametrize("changed", ["transforms/resample.py", "data/scan_reader.py", "geometry.py"])
 def test_other_code_is_another_entry(scan, tmp_path, monkeypatch, changed):
     before = dataset(scan, tmp_path)._cache_file(0)
     for folder in ("data", "transforms"):
         shutil.copytree(code.FOLDER.parent / folder, tmp_path / "scripts" / folder)
+    shutil.copy(code.FOLDER.parent / "geometry.py", tmp_path / "scripts")
     monkeypatch.setattr(code, "FOLDER", tmp_path / "scripts" / "data")
     assert dataset(scan, tmp_path)._cache_file(0) == before
     with open(tmp_path / "scripts" / changed, "a") as file:

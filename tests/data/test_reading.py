@@ -15,6 +15,7 @@ from monai.transforms import EnsureChannelFirstd
 from scripts.data.reading import read_scan, scan_files, stamp
 from scripts.errors import InputError
 
+BUNDLES = Path(__file__).parents[2] / "bundles"
 AFFINE = np.array([[0, -2.0, 0, 10], [1.5, 0, 0, -20], [0, 0, 3.0, 30], [0, 0, 0, 1]])
 
 
@@ -83,11 +84,57 @@ def test_two_series_in_one_folder(tmp_path, write_dicom):
         read_scan(str(tmp_path / "mixed"))
 
 
-def test_channels_on_different_grids(tmp_path, write_nifti):
-    files = [write_nifti(tmp_path / f"{step}.nii.gz", spacing=(1, 1, step)) for step in (1, 2)]
-    with pytest.raises(InputError, match="affine") as error:
-        read_scan(files)
-    assert "\n" not in str(error.value)
+def _pair(folder, volume, shift=0.0):
+    """Two channel files on one oblique grid, as a matrix in one and a rotation in the other, which may be shifted."""
+    a, b = np.deg2rad(20), np.deg2rad(-12)
+    turn = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    turn = turn @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-0.9, -1.1, 1.4])
+    affine[:3, 3] = (-91.3, 117.7, 43.1)
+    files = [str(folder / name) for name in ("a_0000.nii.gz", "a_0001.nii.gz")]
+    nib.save(nib.Nifti1Image(volume(seed=0), affine), files[0])
+    affine[0, 3] += shift
+    rotation = nib.Nifti1Image(volume(seed=1), affine)
+    rotation.set_sform(None, code=0)
+    rotation.set_qform(affine, code=1)
+    nib.save(rotation, files[1])
+    return files
+
+
+def test_channels_on_one_grid_of_two_headers(tmp_path, volume):
+    files = _pair(tmp_path, volume)
+    affines = [nib.load(file).affine for file in files]
+    assert not np.allclose(*affines)  # by which MONAI judges
+    expected = read_scan(files)
+    assert np.array_equal(expected.numpy(), np.stack([volume(seed=0), volume(seed=1)]))
+    assert np.allclose(expected.affine, affines[0])
+    inference = ConfigParser(json.loads((BUNDLES / "isles22_segmentation/configs/inference.json").read_text()))
+    load, first = inference.get_parsed_content("preprocessing").transforms[:2]
+    loaded = first(load({"image": files}))["image"]
+    assert torch.equal(loaded.as_tensor(), expected.as_tensor()) and torch.equal(loaded.affine, expected.affine)
+
+
+@pytest.mark.parametrize("names", [("a.nii.gz", "b.nrrd"), ("b.nrrd", "a.nii.gz")])
+def test_channels_of_two_formats(tmp_path, volume, write_nifti, names):
+    file = write_nifti(tmp_path / "a.nii.gz", affine=AFFINE)
+    itk.imwrite(itk.imread(file), str(tmp_path / "b.nrrd"))
+    scan = read_scan([str(tmp_path / name) for name in names])
+    assert np.array_equal(scan.numpy(), np.stack([volume()] * 2)) and np.allclose(scan.affine, AFFINE, atol=1e-5)
+
+
+def test_4d_channel_files_are_joined(tmp_path, volume, write_nifti):
+    files = [write_nifti(tmp_path / f"{n}.nii.gz", volume(6, 5, 4, n)) for n in (2, 3)]
+    assert read_scan(files).shape == (5, 6, 5, 4)
+
+
+def test_channels_on_different_grids(tmp_path, volume, write_nifti):
+    first, second = _pair(tmp_path, volume, shift=0.45)
+    with pytest.raises(InputError, match=f"{second} lies 0.45 mm beside {first}: give both the same affine"):
+        read_scan([first, second])
+    larger = write_nifti(tmp_path / "larger.nii.gz", volume(7, 5, 4))
+    with pytest.raises(InputError, match=r"larger.nii.gz has \(7, 5, 4\) voxels, .*a_0000.nii.gz \(6, 5, 4\)"):
+        read_scan([first, larger])
 
 
 def test_files_of_a_scan(tmp_path, volume, write_dicom):
@@ -157,7 +204,7 @@ def test_stamp_changes_when_files_change_places(tmp_path, volume, write_nifti):
 
 @pytest.mark.parametrize("kind", ["nifti", "capitals", "dicom", "nrrd", "metaimage in capitals"])
 def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, kind):
-    """The configs' readers, in their order, give the tensor and affine of `read_scan`."""
+    """The configs' reader gives the tensor and affine of `read_scan`."""
     if kind == "dicom":
         write_dicom(tmp_path / "scan")
         path = str(tmp_path / "scan")
@@ -173,7 +220,7 @@ def test_the_bundles_read_what_was_checked(tmp_path, write_nifti, write_dicom, k
         if kind == "metaimage in capitals":
             itk.imwrite(itk.imread(path), str(tmp_path / "scan.mha"))
             path = str((tmp_path / "scan.mha").rename(tmp_path / "SCAN.MHA"))
-    train = json.loads((Path(__file__).parents[2] / "bundles/spark3d_pretrain/configs/train.json").read_text())
+    train = json.loads((BUNDLES / "spark3d_pretrain/configs/train.json").read_text())
     load = ConfigParser(train["train"]["preprocessing"]["transforms"][0]).get_parsed_content()
     loaded = EnsureChannelFirstd("image")(load({"image": path}))["image"]
     expected = read_scan(path)

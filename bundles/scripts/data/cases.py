@@ -62,7 +62,7 @@ def labelled_cases(
     def judge(case: dict[str, Any]) -> str:
         return "; ".join(_problems(case, allowed, len(channels)))
 
-    code = judging_code("cases.py", "case_checks.py", "scan_checks.py", "../geometry.py")
+    code = judging_code("cases.py", "case_checks.py", "scan_checks.py")
     rule = f"{len(channels)} channels, label values {sorted(allowed.values())}, code {code}"
     rows = judge_all(cases, judge, rule, account, words=("valid", "invalid"))
     reasons = [row["reason"] for row in rows if row["reason"]]

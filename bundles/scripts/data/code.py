@@ -9,7 +9,7 @@ from pathlib import Path
 from monai import __version__
 
 FOLDER = Path(__file__).parent
-READING = ("dicom_files.py", "dicom_stack.py", "reading.py", "scan_reader.py")
+READING = ("../geometry.py", "dicom_files.py", "dicom_stack.py", "reading.py", "scan_reader.py")
 
 
 def code_digest(paths: Iterable[Path]) -> str:

@@ -8,7 +8,7 @@ import re
 from functools import cache
 from hashlib import sha256
 
-from monai.data import MetaTensor, NibabelReader
+from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 from ..errors import InputError
@@ -27,12 +27,12 @@ def read_scan(image: str | list[str]) -> MetaTensor:
         a 4D NIfTI file becomes C; what is not 3D keeps its own number of axes, (C, H, W) for a 2D file.
 
     Raises:
-        InputError: what cannot be read: missing, truncated, not an image, or DICOM that is no one regular volume.
+        InputError: what cannot be read: missing, truncated, not an image, DICOM that is no one regular volume, or
+            channel files on several grids.
     """
     paths = as_list(image)
-    nifti = all(path.lower().endswith((".nii", ".nii.gz")) for path in paths)
     try:
-        return _loader()(paths, reader=NibabelReader() if nifti else ScanReader())
+        return _loader()(paths, reader=ScanReader())
     except InputError:
         raise
     except Exception as error:  # readers raise whatever their file formats' libraries do

@@ -1,4 +1,4 @@
-"""MONAI's reader of NRRD, MetaImage and DICOM, with what it gets wrong or refuses in DICOM put right."""
+"""MONAI's readers as one, with what they get wrong or refuse in DICOM and in channel files put right."""
 
 from __future__ import annotations
 
@@ -7,39 +7,70 @@ from typing import Any
 
 import itk
 import numpy as np
-from monai.data import ITKReader
+from monai.data import ITKReader, NibabelReader
+from monai.data.utils import is_no_channel
 from monai.utils import ensure_tuple
 
 from ..errors import InputError
+from ..geometry import corner_shift, is_one_grid
 from .dicom_files import is_dicom
 from .dicom_stack import TOLERANCE_MM, frames_of, read_stack
 
 
 class ScanReader(ITKReader):
-    """Read as MONAI's `ITKReader`, but of DICOM only what is one regular volume, and the frames of a file by place.
+    """Read NIfTI as MONAI's `NibabelReader`, all else as its `ITKReader`, but DICOM and channel files by own rules.
 
-    ITK itself stacks frames in the order of the file, evenly, whatever their positions, and of several series in a
-    folder MONAI takes any one.
+    Of DICOM only what is one regular volume is read, and the frames of a file by place: ITK itself stacks frames in the
+    order of the file, evenly, whatever their positions, and of several series in a folder MONAI takes any one. Channel
+    files are of one grid up to a tenth of a voxel: MONAI refuses what differs by rounding alone, as a grid does that is
+    a matrix in one file and a rotation in the other.
 
     Args:
         arguments: of `ITKReader`.
     """
 
     def read(self, data: Any, **kwargs: Any) -> Any:
-        """Return the ITK image of a file or a folder of DICOM slices, or a list of those of several.
+        """Return path, voxels and header of a file or a folder of DICOM slices, or of each of several.
 
         Raises:
             InputError: what is DICOM is no regular volume (see `read_stack`), or compressed in a way not known here.
         """
-        images = []
-        for path in map(str, ensure_tuple(data)):
-            if os.path.isdir(path) or is_dicom(path):
-                images.append(_read_dicom(path))
-            elif path.lower().endswith((".mha", ".mhd")):  # which ITK itself does not know in capitals
-                images.append(super().read(path, imageio=itk.MetaImageIO.New(), **kwargs))
-            else:
-                images.append(super().read(path, **kwargs))
-        return images if len(images) > 1 else images[0]
+        return [(path, *self._read(path, **kwargs)) for path in map(str, ensure_tuple(data))]
+
+    def get_data(self, img: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return voxels and header of what was read, several files stacked on the grid of the first.
+
+        Raises:
+            InputError: a file lies on another grid than the first.
+        """
+        _, voxels, header = img[0]
+        if len(img) == 1:
+            return voxels, header
+        for file in img[1:]:
+            _check_grid(file, img[0])
+        if not is_no_channel(header["original_channel_dim"]):
+            return np.concatenate([voxels for _, voxels, _ in img], axis=-1), header
+        return np.stack([voxels for _, voxels, _ in img]), {**header, "original_channel_dim": 0}
+
+    def _read(self, path: str, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        if path.lower().endswith((".nii", ".nii.gz")):
+            nifti = NibabelReader()
+            return nifti.get_data(nifti.read(path, **kwargs))
+        if os.path.isdir(path) or is_dicom(path):
+            return super().get_data(_read_dicom(path))
+        if path.lower().endswith((".mha", ".mhd")):  # which ITK itself does not know in capitals
+            kwargs["imageio"] = itk.MetaImageIO.New()
+        return super().get_data(super().read(path, **kwargs))
+
+
+def _check_grid(file: tuple[str, np.ndarray, dict[str, Any]], first: tuple[str, np.ndarray, dict[str, Any]]) -> None:
+    sizes = [tuple(map(int, header["spatial_shape"])) for _, _, header in (first, file)]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"{file[0]} has {sizes[1]} voxels, {first[0]} {sizes[0]}: both must lie on one grid, resample")
+    affines = first[2]["affine"], file[2]["affine"]
+    if not is_one_grid(*affines, sizes[0]):
+        shift = corner_shift(*affines, sizes[0])
+        raise InputError(f"{file[0]} lies {shift:.2f} mm beside {first[0]}: give both the same affine, or resample it")
 
 
 def _read_dicom(path: str) -> Any:
