@@ -49,7 +49,7 @@ def scan(size: tuple[int, ...] = (27, 24, 18)) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory):
-    """One run over a series, its twins in one DICOM file, NIfTI and NRRD, and three scans that cannot be segmented."""
+    """One run over a series, its twins in one DICOM file, NIfTI and NRRD, and four scans that cannot be segmented."""
     folder = tmp_path_factory.mktemp("clinical")
     series = write_series(folder / "in" / "series", scan(), oblique())
     scattered = np.random.default_rng(1).permutation(18)
@@ -58,6 +58,7 @@ def done(tmp_path_factory: pytest.TempPathFactory):
     nib.save(nib.Nifti1Image(scan(), oblique()), folder / "in" / "nifti.nii.gz")
     itk.imwrite(itk.imread(str(folder / "in" / "nifti.nii.gz")), str(folder / "in" / "nrrd.nrrd"))
     nib.save(nib.Nifti1Image(np.full((20, 20, 20), np.nan), oblique()), folder / "in" / "nan.nii.gz")
+    nib.save(nib.Nifti1Image(scan(), np.diag([0.001, 0.001, 0.001, 1])), folder / "in" / "metres.nii.gz")
     (folder / "in" / "broken.nii.gz").write_text("no scan")
     write_series(folder / "in" / "gap", scan(), oblique())
     (folder / "in" / "gap" / "4-021.dcm").unlink()
@@ -93,9 +94,10 @@ def test_failed_cases_are_named_and_the_others_done(done) -> None:
     finished, _, out = done
     assert finished.returncode == 1 and "Traceback" not in finished.output
     line = next(line for line in finished.output.splitlines() if line.startswith("error: "))
-    assert "5 of 7 cases failed, the others are done" in line and "case broken: " in line
+    assert "6 of 8 cases failed, the others are done" in line and "case broken: " in line
     assert "gap lie 1.40 to 2.80 mm apart: add missing ones" in finished.output
     assert "case nan failed: 8000 voxels of the image are NaN" in finished.output
+    assert "case metres failed: the header of the image has voxels of 0.001 x 0.001 x 0.001 mm" in finished.output
     # these two are segmented, but have no series to refer to
     assert "nifti.nii.gz is no DICOM series, which a DICOM-SEG refers to: take the NIfTI" in finished.output
     for noise in ("unable to load", "nvImageCodec"):

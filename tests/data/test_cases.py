@@ -135,6 +135,21 @@ def test_channels_as_dictionary(dataset):
     assert len(labelled_cases(data.root, LABELS, {"0": "MR0", "1": "MR1"})) == 3
 
 
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [(0.001, "0.001 x 0.001 x 0.001 mm, which makes 1.2e-07 of"), (250, "250 x 250 x 250 mm, which makes 1.9e+09 of")],
+)
+def test_voxel_sizes_that_cannot_be(dataset, step, told):
+    data = dataset()
+    data.image("c1", spacing=(step,) * 3)
+    data.label("c1", spacing=(step,) * 3)
+    assert f"case c1: the header of the image has voxels of {told} the network's 1 x 1 x 1 mm" in data.error()
+    with pytest.raises(
+        InputError, match=r"2 of 3 cases .* case c0: the header of the image has voxels of 1 x 1 x 1 mm"
+    ):
+        labelled_cases(data.root, LABELS, data.channels, spacing=(step,) * 3)
+
+
 def test_other_channel_names_only_warn(dataset, caplog):
     data = dataset()
     with caplog.at_level(logging.WARNING):

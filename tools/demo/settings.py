@@ -156,7 +156,7 @@ def segmentation_cases(data: Path) -> list[dict[str, Any]]:
     """
     config = segmentation_config()
     try:
-        return labelled_cases(data, config["labels"], config["channels"])
+        return labelled_cases(data, config["labels"], config["channels"], spacing=config["spacing"])
     except InputError as error:
         raise InputError(
             f"{error} (the demo takes data of {SEGMENT} alone; "

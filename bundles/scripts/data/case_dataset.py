@@ -21,17 +21,20 @@ class CaseDataset(Dataset):
         data: dicts with `case` and `image`, as `find_scans` returns them.
         transform: the preprocessing.
         num_channels: the network's input channels.
+        spacing: in mm, to which the preprocessing resamples.
     """
 
-    def __init__(self, data: Sequence[dict[str, Any]], transform: Callable, num_channels: int) -> None:
+    def __init__(
+        self, data: Sequence[dict[str, Any]], transform: Callable, num_channels: int, spacing: Sequence[float]
+    ) -> None:
         super().__init__(data, transform)
-        self.num_channels = num_channels
+        self.num_channels, self.spacing = num_channels, spacing
 
     def _transform(self, index: int) -> dict[str, Any]:
         """Return the preprocessed case and its `source` (first file or folder), or its name and `failure`."""
         item = self.data[index]
         try:
-            problems = list(scan_problems(item, self.num_channels))
+            problems = list(scan_problems(item, self.num_channels, self.spacing))
             if problems:
                 raise InputError("; ".join(problems))
             return {**super()._transform(index), "source": as_list(item["image"])[0]}

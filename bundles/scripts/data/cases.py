@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from .case_checks import grid_problems, label_problems
 from .code import judging_code
 from .dataset_json import IGNORED, listed_cases, names_ignored, read_dataset_json, stated_channels, stated_labels
 from .reading import as_list, read_scan
-from .scan_checks import constant_problems, form_problems, value_problems
+from .scan_checks import constant_problems, form_problems, header_problems, value_problems
 from .verdicts import judge_all
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def labelled_cases(
     channels: list[str] | dict[str, str],
     account: str | Path | None = None,
     regions: dict[str, int | list[int]] | None = None,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> list[dict[str, Any]]:
     """List the training cases of a dataset once every one of them is known to fit together and to fit the bundle.
 
@@ -35,6 +36,7 @@ def labelled_cases(
         channels: the bundle's input channels; their number must agree, other names are only warned of.
         account: CSV file that keeps the verdict on every case, so that unchanged cases are not read again.
         regions: the bundle's regions, name to label values, if it has any; a dataset may state them for its labels.
+        spacing: in mm, to which the cases are resampled.
 
     Returns:
         One `{"case": name, "image": path, "label": path, "stamp": text}` per case, sorted by case; `image` is a list
@@ -42,8 +44,8 @@ def labelled_cases(
 
     Raises:
         InputError: a label's value is not from 0 to 255, the dataset is missing, malformed or for other labels, or a
-            case is unfit: missing, unreadable, of another shape or position than its label, not 3D, not finite, or with
-            an unknown label value.
+            case is unfit: missing, unreadable, of another shape or position than its label, not 3D, of a size that
+            cannot be, not finite, or with an unknown label value.
     """
     folder = absolute(dataset_dir)
     content = read_dataset_json(folder)
@@ -60,10 +62,10 @@ def labelled_cases(
     allowed = _with_background(labels)
 
     def judge(case: dict[str, Any]) -> str:
-        return "; ".join(_problems(case, allowed, len(channels)))
+        return "; ".join(_problems(case, allowed, len(channels), spacing))
 
     code = judging_code("cases.py", "case_checks.py", "scan_checks.py")
-    rule = f"{len(channels)} channels, label values {sorted(allowed.values())}, code {code}"
+    rule = f"{len(channels)} channels, label values {sorted(allowed.values())}, spacing {list(spacing)}, code {code}"
     rows = judge_all(cases, judge, rule, account, words=("valid", "invalid"))
     reasons = [row["reason"] for row in rows if row["reason"]]
     if len(reasons) == 1:
@@ -117,7 +119,9 @@ def _channel_problems(content: dict[str, Any], channels: list[str]) -> Iterator[
         logger.warning("the dataset's channels are called %s, the bundle's %s: are they the same?", stated, channels)
 
 
-def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) -> Iterator[str]:
+def _problems(
+    case: dict[str, Any], allowed: dict[str, int], num_channels: int, spacing: Sequence[float]
+) -> Iterator[str]:
     """Yield what is wrong with one case, each in one line; raise if it cannot be read."""
     paths = {**dict.fromkeys(as_list(case["image"]), "image"), case["label"]: "label"}
     missing = [f"the {kind} {path} is missing" for path, kind in paths.items() if not os.path.exists(path)]
@@ -130,6 +134,7 @@ def _problems(case: dict[str, Any], allowed: dict[str, int], num_channels: int) 
         raise InputError(f"case {case['case']}: {error}") from error
     problems = [*form_problems("image", image, num_channels), *form_problems("label", label, 1)]
     problems += [*value_problems(image), *constant_problems(image), *label_problems(label, allowed)]
+    problems += header_problems(image, spacing) if image.ndim == 4 else []
     if image.ndim == label.ndim == 4:
         problems += grid_problems(image, label)
     yield from (f"case {case['case']}: {problem}" for problem in problems)

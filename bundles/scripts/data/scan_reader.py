@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import itk
+import nibabel as nib
 import numpy as np
 from monai.data import ITKReader, NibabelReader
 from monai.data.utils import is_no_channel
@@ -33,7 +34,8 @@ class ScanReader(ITKReader):
         """Return path, voxels and header of a file or a folder of DICOM slices, or of each of several.
 
         Raises:
-            InputError: what is DICOM is no regular volume (see `read_stack`), or compressed in a way not known here.
+            InputError: what is DICOM is no regular volume (see `read_stack`), or compressed in a way not known here; a
+                NIfTI file's affine is not finite.
         """
         return [(path, *self._read(path, **kwargs)) for path in map(str, ensure_tuple(data))]
 
@@ -54,6 +56,9 @@ class ScanReader(ITKReader):
 
     def _read(self, path: str, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         if path.lower().endswith((".nii", ".nii.gz")):
+            header: Any = nib.load(path)
+            if not np.isfinite(header.affine).all():  # for which MONAI takes others without a word
+                raise InputError(f"{path} has numbers in its affine that are NaN or infinite: correct the header")
             nifti = NibabelReader()
             return nifti.get_data(nifti.read(path, **kwargs))
         if os.path.isdir(path) or is_dicom(path):
