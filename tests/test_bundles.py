@@ -29,6 +29,7 @@ IDS_OF_EVALUATION = """
     bundle_root dataset_dir output_dir ckpt_dir device seed patch_size num_workers amp network_def
     validate#evaluator validate#dataset#data validate#handlers
 """
+SEGMENTING = ("segmentation", "evaluation")  # templates
 TRAINING = ["configs/train.json", "configs/multi_gpu_train.json"]  # but for bundles that only evaluate
 FILES = [
     *(f"configs/{name}.json" for name in ("metadata", "evaluate", "inference")),
@@ -245,3 +246,15 @@ def test_the_model_card_names_every_preset_and_its_files_exist(bundle: Path) -> 
     assert named <= present and set(json.loads((bundle / "card.json").read_text()).get("presets", {})) <= named
     # what MONAI drops without a word; "$None" it takes
     assert not re.search(r"--\w+ None", text)
+
+
+@every_bundle
+def test_the_model_card_says_how_several_channels_are_given(bundle: Path) -> None:
+    channels = config(bundle, "inference").get("channels", [])
+    if len(channels) == 1 or json.loads((bundle / "card.json").read_text())["template"] not in SEGMENTING:
+        pytest.skip("one channel, or no segmentation of scans")
+    text = " ".join((bundle / "docs" / "README.md").read_text().split())
+    assert f"in this order: {', '.join(channels)}. Give them as files `<case>_0000.nii.gz` to" in text
+    assert f"`<case>_{len(channels) - 1:04d}.nii.gz` side by side, as one 4D NIfTI file, or" in text
+    (shown,) = re.findall(r'\[\{"image": .*\}\]', text)
+    assert json.loads(shown) == [{"image": [f"<{channel}>.nii.gz" for channel in channels]}]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from scripts.data import CaseDataset
-from scripts.data.scan_checks import header_problems
+from scripts.data import CaseDataset, find_scans
+from scripts.data.scan_checks import header_problems, scan_problems
 
 
 def _scan(size, spacing):
@@ -57,3 +57,26 @@ def test_scans_whose_header_cannot_be_meant_fail_alone(tmp_path, write_nifti, vo
     )
     assert "voxels of 250 x 250 x 250 mm, which makes 1.9e+09 of" in huge
     assert nan == f"{paths['nan']} has numbers in its affine that are NaN or infinite: correct the header"
+
+
+def test_what_lacks_channels_is_told_how_to_give_them(tmp_path, write_nifti, volume):
+    write_nifti(tmp_path / "BraTS-1-t1n.nii.gz")
+    (scan,) = find_scans(tmp_path, num_channels=4)
+    assert list(scan_problems(scan, 4, (1, 1, 1))) == [
+        "the image has 1 channels of 6 x 5 x 4 voxels where 4 of a 3D scan are expected: give all channels of a case "
+        "as files <case>_0000 to <case>_0003 side by side, as a 4D NIfTI file, or as a list of files in a JSON data "
+        "list"
+    ]
+    numbered = write_nifti(tmp_path / "patient_0002.nii.gz", volume(6, 5, 4, 3))
+    assert "give all channels of a case as" in next(scan_problems({"image": numbered}, 4, (1, 1, 1)))
+    assert not list(scan_problems({"image": numbered}, 3, (1, 1, 1)))
+
+
+def test_an_incomplete_set_of_channels_names_what_is_missing(tmp_path, write_nifti):
+    for channel in (0, 1, 2):
+        write_nifti(tmp_path / f"a_000{channel}.nii.gz")
+    scans = find_scans(tmp_path, num_channels=4)
+    assert [scan["case"] for scan in scans] == ["a_0000", "a_0001", "a_0002"]
+    for scan in scans:
+        (problem,) = scan_problems(scan, 4, (1, 1, 1))
+        assert problem.endswith(f"where 4 of a 3D scan are expected: add {tmp_path}/a_0003.nii.gz")

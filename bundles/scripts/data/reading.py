@@ -49,6 +49,13 @@ def as_image(paths: list[str]) -> str | list[str]:
     return paths[0] if len(paths) == 1 else paths
 
 
+def channel_files(path: str, num_channels: int) -> list[str]:
+    """Return the files of a case in nnU-Net's naming, `<case>_0000`, ..., of which this is one; none if it is not."""
+    found = re.fullmatch(r"(.+_)\d{4}(\.[^/]+)", path)
+    files = [f"{found[1]}{channel:04d}{found[2]}" for channel in range(num_channels)] if found else []
+    return files if path in files else []
+
+
 def scan_files(path: str) -> list[str]:
     """Return the files that make up one scan: a DICOM folder's, a header's and its data's, or the file itself."""
     if os.path.isdir(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from monai.data import MetaTensor
 from tqdm import tqdm
 
 from ..errors import InputError
-from .reading import read_scan
+from .reading import channel_files, read_scan
 
 MIN_LONGEST_SIDE = 4  # voxels on the network's grid; of less, as of a header in metres, nothing is seen
 MAX_VOXELS = 2**30  # there; 4 GB for each of some copies, where a body of 2 m at 1 mm has half as many
@@ -52,7 +53,22 @@ def form_problems(kind: str, scan: MetaTensor, num_channels: int) -> Iterator[st
     """
     if scan.ndim != 4 or scan.shape[0] != num_channels:
         form = f"{scan.shape[0]} channels of {' x '.join(map(str, scan.shape[1:]))} voxels"
-        yield f"the {kind} has {form} where {num_channels} of a 3D scan are expected: give another, or split this one"
+        advice = "give another, or split this one"
+        if scan.ndim == 4 and scan.shape[0] < num_channels:
+            advice = _missing_channels(str(scan.meta["filename_or_obj"]), num_channels)
+        yield f"the {kind} has {form} where {num_channels} of a 3D scan are expected: {advice}"
+
+
+def _missing_channels(path: str, num_channels: int) -> str:
+    """Return what to do about a scan that lacks channels: add files, or give all channels in one of the known forms."""
+    files = channel_files(path, num_channels)
+    missing = [file for file in files if not os.path.exists(file)]
+    if 0 < len(missing) < len(files) - 1:
+        return f"add {' and '.join(missing)}"
+    return (
+        f"give all channels of a case as files <case>_0000 to <case>_{num_channels - 1:04d} side by side, as a 4D "
+        "NIfTI file, or as a list of files in a JSON data list"
+    )
 
 
 def header_problems(image: MetaTensor, spacing: Sequence[float]) -> Iterator[str]:

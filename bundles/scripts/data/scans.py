@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import absolute, read_json
 from .dicom_files import DICOM_SUFFIXES, dicom_scans, has_frames, is_dicom
 from .dicom_stack import read_stack
-from .reading import as_image, as_list
+from .reading import as_image, as_list, channel_files
 from .walk import folders_below
 
 logger = logging.getLogger(__name__)
@@ -228,14 +228,11 @@ def _by_case(images: list[Image], num_channels: int) -> list[Image]:
     files = {image for image in images if isinstance(image, str)}
     grouped: list[Image] = []
     for image in images:
-        found = re.fullmatch(r"(.+_)(\d{4})(\.[^/]+)", image) if isinstance(image, str) else None
-        channels = [f"{found[1]}{c:04d}{found[3]}" for c in range(num_channels)] if found else []
+        channels = channel_files(image, num_channels) if isinstance(image, str) else []
         if not channels or not files.issuperset(channels):
             grouped.append(image)
         elif image == channels[0]:
             grouped.append(channels)
-        elif image not in channels:
-            grouped.append(image)
     return grouped
 
 
