@@ -57,6 +57,16 @@ def test_files_named_as_labels_are_no_scans(tmp_path, caplog):
     assert _cases(tmp_path / "b_seg.nii") == ["b_seg"]  # what is named itself is meant
 
 
+def test_a_label_word_within_a_name_counts_beside_the_scan(tmp_path):
+    """As in the MS data of Muslim et al., where the contrast comes last."""
+    contrasts = ("Flair", "T1", "T2")
+    _touch(tmp_path, *(f"Patient-1/1-{word}{c}.nii" for c in contrasts for word in ("", "LesionSeg-")))
+    assert _cases(tmp_path) == [f"1-{contrast}" for contrast in contrasts]
+    names = ["Label_T1", "mask_study_01", "seg-2_T1", "study_02"]
+    _touch(tmp_path / "alone", *(f"{name}.nii.gz" for name in names))
+    assert _cases(tmp_path / "alone") == names
+
+
 def test_single_file_and_list(tmp_path):
     _touch(tmp_path, "a.nii.gz", "b/b.nii", "c.nii")
     assert _cases(str(tmp_path / "a.nii.gz")) == ["a"]

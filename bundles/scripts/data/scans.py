@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 LABEL_FOLDERS = ("labelstr", "labelsts", "label", "labels", "mask", "masks", "segmentation", "segmentations")
-LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "gt"}
+LABEL_WORDS = {"dseg", "seg", "segmentation", "mask", "msk", "label", "labels", "lesion", "lesionseg", "gt"}
 Image = str | list[str]
 
 
@@ -35,7 +35,8 @@ def find_scans(
             `dataset.json` (MSD or nnU-Net raw), of which `imagesTs` is taken or, if that is empty, `imagesTr`; a
             JSON data list, `[{"image": ...}, ...]` or `{"training": [...]}`, with paths relative to its folder; or a
             list of any of these. Below a folder, hidden files are ignored, and labels: in `LABEL_FOLDERS`, or by a name
-            that ends in one of `LABEL_WORDS`, such as `a_seg.nii.gz` and `a.seg.nrrd`.
+            that ends in one of `LABEL_WORDS`, such as `a_seg.nii.gz` and `a.seg.nrrd`, or that has one anywhere where
+            a file without it lies beside, such as `1-LesionSeg-T1.nii` beside `1-T1.nii`.
         mixed_dicom: let folders with several DICOM series pass, for `curate` to drop them with a reason.
         num_channels: of a case; with several, files `<case>_0000`, `<case>_0001`, ... side by side are one case.
         results: folder where results go, which is not searched for scans.
@@ -207,9 +208,12 @@ def _nnunet(folder: Path, content: dict) -> list[Image]:
 def _walk(folder: Path) -> Iterator[str]:
     labels = []
     for root, files in folders_below(folder, left_out=LABEL_FOLDERS):
-        for name in (name for name in files if name.lower().endswith(SUFFIXES)):
+        scans = {name: _words(stem(name)) for name in files if name.lower().endswith(SUFFIXES)}
+        beside = list(scans.values())
+        for name, words in scans.items():
             path = os.path.join(root, name)
-            if is_label_name(stem(name)):
+            others = [word for word in words if word not in LABEL_WORDS]
+            if words[-1] in LABEL_WORDS or (others != words and others in beside):
                 labels.append(path)
             else:
                 yield path
@@ -218,9 +222,8 @@ def _walk(folder: Path) -> Iterator[str]:
         logger.info("%d files are named as labels and left out, such as %s", len(labels), labels[0])
 
 
-def is_label_name(name: str) -> bool:
-    """Tell whether a file's name without its suffix ends as those of labels do."""
-    return re.split(r"[._-]", name.lower())[-1] in LABEL_WORDS
+def _words(name: str) -> list[str]:
+    return re.split(r"[._-]", name.lower())
 
 
 def _by_case(images: list[Image], num_channels: int) -> list[Image]:
