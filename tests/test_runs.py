@@ -144,6 +144,11 @@ def test_pretraining_leaves_what_finetuning_needs(pretrained):
     assert (pretrained.parent / "model_final.pt").is_file() and (pretrained.parents[1] / "curation.csv").is_file()
 
 
+def test_weights_tell_no_folder_of_the_machine_they_were_trained_on(finetuned, pretrained):
+    plan = torch.load(finetuned / "model.pt", weights_only=True)["plan"]
+    assert plan["pretrained"] == "model.pt" and str(pretrained.parent) not in json.dumps(plan)
+
+
 def test_crops_are_drawn_by_the_labels_where_a_replication_asks_for_it(run_bundle, phantoms, tmp_path):
     for name in ("dataset.json", "imagesTr", "labelsTr"):  # not imagesTs, which pretraining takes of a dataset
         (tmp_path / "data").mkdir(exist_ok=True)

@@ -107,6 +107,7 @@ def test_scores_are_those_of_the_written_probabilities(
 
 def test_the_checkpoint_says_what_it_was_trained_on(finetuned: Path) -> None:
     plan = torch.load(finetuned / "model.pt", weights_only=True)["plan"]
+    assert plan["pretrained"] == "model.pt"
     assert list(plan["labels"]) == list(FINDINGS) and plan["patch_size"] == [32, 32] and plan["equalise"] is True
     assert plan["pretrained_on"] and plan["pretrained_on"] == plan["trained_on"]  # the same patients are left out
 

@@ -152,6 +152,8 @@ def client(parser: ConfigParser, files: list[str], epochs: int, knobs: dict[str,
     # weights come from the server, so what they were pretrained from is not read again
     knobs = {**knobs, "initial_network": parser["initial_network"]["network"]}
     knobs["seen_before"] = parser.get_parsed_content("seen_before")
+    if knobs.get("pretrained"):  # that there are any decides on the schedule
+        knobs["pretrained"] = Path(knobs["pretrained"]).name
     algorithm = component(
         "client", "monai.fl.client.MonaiAlgo", bundle_root=BUNDLE, local_epochs=epochs, send_weight_diff=False,
         config_train_filename=files, train_kwargs=knobs,

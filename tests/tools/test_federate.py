@@ -50,6 +50,7 @@ def test_every_site_gets_the_bundle_as_it_is_and_its_own_data(job):
         assert made == files and all((folder / file).read_bytes() == (root / file).read_bytes() for file in files)
     (algorithm,) = read(job / "app_south-2" / "config" / "config_fed_client.json")["components"]
     assert algorithm["args"]["train_kwargs"]["dataset_dir"] == "/data/of/theirs"
+    assert str(job.parent) not in json.dumps(algorithm)
     assert algorithm["args"]["train_kwargs"]["rounds"] == 3 and algorithm["args"]["local_epochs"] == 2
 
 
@@ -59,6 +60,7 @@ def test_the_server_starts_from_the_pretrained_encoder(job, pretrained):
     assert list(start["model"]) == list(own)
     encoder = [key for key in own if key.startswith("encoder.")]
     assert all(torch.equal(start["model"][key], pretrained[f"network.{key}"]) for key in encoder)
+    assert start["plan"]["pretrained"] == "mine.pt"
     assert start["plan"]["steps"] == 3 * 2 * 4 and start["plan"]["network"]["features"] == [4, 8]
     assert start["plan"]["pretrained_on"] == ["scan"]
     config = read(job / "app_server" / "config" / "config_fed_server.json")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from scripts.errors import InputError
 from scripts.files import save_tensors
@@ -72,6 +73,15 @@ def test_wrong_channel_count(bundle: Path) -> None:
 def test_absolute_path(bundle: Path) -> None:
     edit(bundle / "configs" / "train.json", lambda content: content.update(dataset_dir="/home/me/data"))
     assert faults(bundle) == ["configs/train.json names a machine's path: /home/me/data"]
+
+
+@pytest.mark.parametrize("found", ["/data/of/mine/model.pt", "C:\\mine\\model.pt"])
+def test_absolute_path_in_the_plan_of_the_weights(bundle: Path, found: str) -> None:
+    content = {"model": {"weight": torch.zeros(1)}, "plan": {"spacing": [1.0], "pretrained": found}}
+    save_tensors(content, bundle / "models" / "model.pt")
+    assert faults(bundle)[0].startswith(f"models/model.pt names a machine's path: {found}".replace("\\", "\\\\"))
+    save_tensors(content | {"plan": {"normalization": "0/1", "pretrained": "model.pt"}}, bundle / "models" / "model.pt")
+    assert not faults(bundle)
 
 
 def test_reference_to_nothing_and_missing_id(bundle: Path) -> None:

@@ -11,6 +11,10 @@ from typing import Any
 
 import yaml
 
+from scripts.checkpoints import read_checkpoint
+from scripts.checkpoints.read import MODEL
+from scripts.errors import InputError
+
 REQUIRED = (
     "LICENSE",
     "configs/inference.json",
@@ -23,6 +27,7 @@ REQUIRED = (
 LIMIT = 25 * 2**20  # bytes of a file in the zoo's repository
 NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|Users|work|workspace|mnt|scratch|tmp)/|[A-Z]:\\\\?\w)[^\s'\"]*")
+ABSOLUTE = re.compile(r'"((?:/|[A-Z]:\\\\)[^"]*)"')  # in JSON
 ENTRY = {"path", "url", "hash_val", "hash_type"}
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
@@ -45,6 +50,8 @@ def file_faults(bundle: Path) -> Iterator[str]:
             yield f"{name} has no final newline"
         if path.suffix == ".json":
             yield from (f"{name} is {fault}" for fault in json_faults(text))
+    for found in plan_paths(bundle):
+        yield f"{MODEL} names a machine's path: {found}; tools.average writes it without"
     listed = large_files(bundle)
     for path in sorted(bundle.rglob("*")):
         name = path.relative_to(bundle).as_posix()
@@ -52,6 +59,15 @@ def file_faults(bundle: Path) -> Iterator[str]:
             yield f"{name} is larger than {LIMIT >> 20} MiB: list it in large_files.yml"
     for entry in listed:
         yield from (f"large_files.yml: {fault}" for fault in large_file_faults(bundle, entry))
+
+
+def plan_paths(bundle: Path) -> list[str]:
+    """Return the absolute paths in the plan that the weights carry."""
+    try:
+        plan = read_checkpoint(bundle).get("plan", {})
+    except InputError:  # there are no weights, or none that can be read, as the check of the network says
+        return []
+    return ABSOLUTE.findall(json.dumps(plan, default=str))
 
 
 def text_files(bundle: Path) -> Iterator[Path]:
