@@ -107,10 +107,13 @@ def main(
 
     Args:
         names: bundles to release; all when none is named.
-        output_dir: folder for the zips; what was released into it before stays.
+        output_dir: folder for the zips; what was released into it before stays, other zips are passed over.
         url: where the folder will be served, for `model_info.json` and `large_files.yml`.
         large_files: put the weights beside the zips as well, and list them in the bundles' `large_files.yml`.
         root: project folder.
+
+    Raises:
+        InputError: if a bundle is not fit for release, or its version was published with other content.
     """
     if large_files and not url:
         raise InputError("large_files.yml says where the weights are served: give --url")
@@ -119,20 +122,32 @@ def main(
     info_file = output / "model_info.json"
     info = json.loads(info_file.read_text()) if info_file.is_file() else {}
     for release, name in releases.items():
-        if large_files:
-            list_weights(project / "bundles" / name, release, output, url)
-        check_weights(project / "bundles" / name)
+        if not large_files:
+            check_weights(project / "bundles" / name)
+        known = info.get(release, {})
+        if known.get("source") and known["checksum"] != hashlib.sha1(pack(name, project)).hexdigest():
+            raise InputError(
+                f"{release} was published as {known['source']} with other content: give the card another version, with "
+                "a line in its changelog"
+            )
+    for release, name in releases.items() if large_files else ():
+        list_weights(project / "bundles" / name, release, output, url)
     for release, name in releases.items():
         archive = pack(name, project)
         checksum = hashlib.sha1(archive).hexdigest()
+        known = info.get(release, {"checksum": checksum, "source": ""})
+        source = f"{url.rstrip('/')}/{release}.zip" if url else known["source"]
+        if known["checksum"] != checksum:
+            print(f"{release}.zip of other content, which was not published, is replaced")
         save_bytes(archive, output / f"{release}.zip")
-        info[release] = {"checksum": checksum, "source": f"{url.rstrip('/')}/{release}.zip" if url else ""}
+        info[release] = {"checksum": checksum, "source": source}
         weights = [weight for weight in WEIGHTS if (project / "bundles" / name / weight).is_file()]
         print(f"{release}.zip  {len(archive) / 1e6:.2f} MB  SHA-1 {checksum}  {' and '.join(weights) or 'no weights'}")
     save_json(dict(sorted(info.items())), info_file)
-    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(output.glob("*.zip")))
+    archives = [path for release in sorted(info) if (path := output / f"{release}.zip").is_file()]
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in archives)
     save_text("".join(sums), output / "SHA256SUMS")
-    write_catalogue(output)
+    write_catalogue(archives, output)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
+    with zipfile.ZipFile(folder / "holidays.zip", "w") as foreign:
+        foreign.writestr("picture.png", "")
     release(*NAMES, output_dir=str(folder), url="https://example.org/bundles/")
     return folder
 
@@ -115,7 +117,8 @@ def test_the_catalogue_names_every_release_with_its_checksum(served: tuple[Path,
     folder, url = served
     with urlopen(f"{url}/index.html") as answer:
         page = answer.read().decode()
-    for path in folder.glob("*.zip"):
+    assert "holidays" not in page
+    for path in folder.glob("*_v*.zip"):
         assert f'<a href="{path.name}" download>' in page
         assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     assert "Hippocampus segmentation" in page and "anterior, posterior" in page and "0.864 ± 0.032" in page

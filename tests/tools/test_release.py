@@ -118,19 +118,44 @@ def test_checksums_are_of_the_written_files_and_keep_other_releases(
 ) -> None:
     dist = project / "dist"
     dist.mkdir()
-    (dist / "model_info.json").write_text('{"zebra_v1.0.0": {"checksum": "ab", "source": "there"}}')
+    former = {"old_v0.1.0": {"checksum": "cd", "source": ""}, "zebra_v1.0.0": {"checksum": "ab", "source": "there"}}
+    (dist / "model_info.json").write_text(json.dumps(former))
     (dist / "old_v0.1.0.zip").write_bytes(b"old")
+    (dist / "holidays.zip").write_bytes(b"no release")
     release.main("toy", output_dir=str(dist), root=str(project))
     archive = (dist / "toy_v0.2.0.zip").read_bytes()
     sha1 = hashlib.sha1(archive).hexdigest()
-    assert json.loads((dist / "model_info.json").read_text()) == {
-        "toy_v0.2.0": {"checksum": sha1, "source": ""},
-        "zebra_v1.0.0": {"checksum": "ab", "source": "there"},
+    assert json.loads((dist / "model_info.json").read_text()) == former | {
+        "toy_v0.2.0": {"checksum": sha1, "source": ""}
     }
     assert (dist / "SHA256SUMS").read_text() == (
         f"{hashlib.sha256(b'old').hexdigest()}  old_v0.1.0.zip\n{hashlib.sha256(archive).hexdigest()}  toy_v0.2.0.zip\n"
     )
     assert "toy_v0.2.0.zip" in (printed := capsys.readouterr().out) and f"{sha1}  models/model.pt" in printed
+
+
+def test_a_published_version_keeps_its_content_and_its_address(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"output_dir": str(project / "dist"), "root": str(project)}
+    weights = project / "bundles" / "toy" / "models" / "model.pt"
+    info = project / "dist" / "model_info.json"
+    release.main(**options)
+    weights.write_text("other weights")
+    release.main(**options, url="https://example.org")
+    assert "toy_v0.2.0.zip of other content, which was not published, is replaced" in capsys.readouterr().out
+    published = info.read_text()
+    release.main(**options)
+    assert info.read_text() == published and "https://example.org/toy_v0.2.0.zip" in published
+    assert "replaced" not in capsys.readouterr().out
+    weights.write_text("weights of another training")
+    before = (project / "dist" / "toy_v0.2.0.zip").read_bytes()
+    with pytest.raises(InputError, match="toy_v0.2.0 was published as https://.* other content: give the card"):
+        release.main(**options, url="https://example.org", large_files=True)
+    assert (project / "dist" / "toy_v0.2.0.zip").read_bytes() == before and info.read_text() == published
+    assert sorted(path.name for path in (project / "dist").iterdir()) == [
+        "SHA256SUMS", "model_info.json", "toy_v0.2.0.zip"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

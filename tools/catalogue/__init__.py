@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,14 @@ PICTURES = {  # file and caption, by template and what is pretrained or trained;
 WIDTH = 720  # of a picture, in pixels
 
 
-def write_catalogue(folder: Path) -> None:
-    """Write `index.html` into a folder of release zips, from nothing but the zips.
+def write_catalogue(archives: Sequence[Path], folder: Path) -> None:
+    """Write `index.html` beside release zips, from nothing but the zips.
 
     Args:
+        archives: the zips, in the page's order.
         folder: of the zips.
     """
-    releases = [describe(path) for path in sorted(folder.glob("*.zip"))]
+    releases = [describe(path) for path in archives]
     html = page_templates(TEMPLATES).get_template("catalogue.html.j2").render(releases=releases)
     save_text(html, folder / "index.html")
 
