@@ -158,6 +158,23 @@ def test_zips(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (tmp_path.parent / "evil.txt").exists()
 
 
+def test_damaged_zips_are_red_and_the_next_bundle_is_checked(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half, flipped = tmp_path / "half.zip", tmp_path / "flipped.zip"
+    with zipfile.ZipFile(flipped, "w") as archive:
+        archive.writestr(f"{NAME}/LICENSE", "Apache License")
+    content = flipped.read_bytes()
+    half.write_bytes(content[: len(content) // 2])
+    flipped.write_bytes(content.replace(b"Apache", b"Apbche"))
+    with pytest.raises(SystemExit, match="2 of 3 do not hold"):
+        main(str(half), str(flipped), str(bundle), parts="metadata")
+    out = capsys.readouterr().out
+    assert "half.zip: zip RED\n    zip: it is damaged (File is not a zip file)\n" in out
+    assert f"flipped.zip: zip RED\n    zip: member {NAME}/LICENSE is damaged\n" in out
+    assert f"{NAME}: metadata ok\n" in out
+
+
 def test_what_is_no_bundle_is_told() -> None:
     with pytest.raises(InputError, match="nothing is no bundle: give a name out of acdc_segmentation"):
         main("nothing")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
-from scripts.errors import InputError
+from scripts.errors import InputError, brief_message
 
 
 def unpack(archive: Path) -> Path:
@@ -35,7 +37,9 @@ def unpack(archive: Path) -> Path:
         else:
             with tarfile.open(archive) as tarred:
                 tarred.extractall(part, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{archive} cannot be unpacked ({error}): remove it and download it again") from error
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(
+            f"{archive} cannot be unpacked ({brief_message(error)}): remove it and download it again"
+        ) from error
     part.rename(folder)
     return folder

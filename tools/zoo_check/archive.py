@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 
 def archive_faults(path: Path) -> Iterator[str]:
     """Yield what is wrong with a zip before it is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        yield f"it is damaged ({error})"
+        return
+    if damaged is not None:
+        yield f"member {damaged} is damaged"
+        return
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = [PurePosixPath(member.filename) for member in members]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -27,6 +28,16 @@ def test_unpacks_once(tmp_path):
         assert (folder / "deep" / "scan.nii").read_bytes() == b"scan"
         (folder / "deep" / "scan.nii").write_bytes(b"kept")
         assert (unpack(path) / "deep" / "scan.nii").read_bytes() == b"kept"
+
+
+def test_a_damaged_archive_is_told_in_one_line(tmp_path):
+    content = bytearray(gzip.compress(tar(tmp_path / "e.tar", [f"scan{n}" for n in range(40)]).read_bytes()))
+    content[len(content) // 2] ^= 0xFF
+    for name, damaged in (("e.tar.gz", bytes(content)), ("f.tar.gz", b"no archive at all")):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot be unpacked .*: remove it and download it again$") as told:
+            unpack(tmp_path / name)
+        assert "\n" not in str(told.value)
 
 
 def test_nothing_is_written_outside_and_nothing_half(tmp_path):
