@@ -62,6 +62,12 @@ def test_a_full_disk_is_named_and_a_defect_is_not():
     assert plain_message(KeyError("x")) is None
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    error = caught(lambda: (tmp_path / "file" / "folder").mkdir(parents=True))
+    assert plain_message(error).startswith(f"{tmp_path}/file/folder cannot be read or written (Not a directory): ")
+
+
 def test_hook_prints_one_line_and_leaves_defects_to_the_former_hook(hooked, capsys):
     others, _ = hooked
     plain_errors()

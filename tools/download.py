@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,12 +27,14 @@ def main(name: str, source: str, bundle_dir: str = ".", version: str | None = No
         version: the newest one when not given.
 
     Raises:
-        InputError: if there is no such bundle, the checksum differs, or the zip would write outside its folder.
+        InputError: if there is no such bundle, the checksum differs, the zip would write outside its folder, or the
+            folder cannot be written to.
     """
     base = Path(source).resolve().as_uri() if Path(source).is_dir() else source.rstrip("/")
     target = Path(bundle_dir) / name
     if target.exists():
         raise InputError(f"{target} is there already: remove it, or give another --bundle_dir")
+    check_place(target)
     release, checksum = chosen(releases_of(base), name, version)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / f"{release}.zip"
@@ -49,6 +52,15 @@ def main(name: str, source: str, bundle_dir: str = ".", version: str | None = No
             shutil.move(Path(folder) / name, beside)
             (Path(beside) / name).rename(target)
     print(f"{target}: {release}, SHA-1 {checksum}")
+
+
+def check_place(target: Path) -> None:
+    """Refuse what is to become a folder where none can be made, before anything is fetched."""
+    there = next(parent for parent in target.parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(
+            f"{target} cannot be made: {there} is no folder that you may write to; give another --bundle_dir"
+        )
 
 
 def releases_of(base: str) -> dict[str, dict[str, str]]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 ENGINES = ("ignite.", "monai.handlers.")  # loggers of what reports an exception and passes it on
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 NOT_FINITE = (
     "the network's output is NaN or infinite: its weights are of a training that diverged, or half precision "
     "overflows; try another checkpoint, or --amp False"
@@ -37,7 +38,7 @@ def check_flags(**flags: object) -> None:
 
 
 def plain_errors() -> None:
-    """Print an `InputError` (or a full disk) as one line and leave with exit code 1, instead of a traceback.
+    """Print an `InputError` (or a full disk, or a closed folder) as one line and leave with exit code 1, no traceback.
 
     Every bundle calls this in `initialize`. Other exceptions are defects and keep their traceback, and so does
     everything when the environment variable `MAE_TRACEBACK` is set.
@@ -70,6 +71,10 @@ def plain_message(error: BaseException) -> str | None:
             return str(link) or "stopped; a training goes on where it was with --resume True"
         if isinstance(link, OSError) and link.errno in FULL:
             return f"no space left while writing {link.filename or 'a file'}: free some and run again"
+        if isinstance(link, OSError) and link.errno in CLOSED and link.filename:
+            return (
+                f"{link.filename} cannot be read or written ({link.strerror}): get the right to, or give another place"
+            )
         found = re.findall(r"errors\.InputError: (.*)", str(link))
         if found:
             return str(found[-1])

@@ -104,6 +104,13 @@ def test_what_is_not_there_is_told(served: tuple[Path, str], tmp_path: Path) -> 
         fetch("spark3d_pretrain", source=served[1] + "/nowhere", bundle_dir=str(tmp_path / "out"))
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/deep"):
+        with pytest.raises(InputError, match="cannot be made: .*/file is no folder that you may write to"):
+            fetch(NAMES[0], source="http://127.0.0.1:9/closed", bundle_dir=str(tmp_path / place))
+
+
 def test_the_newest_version_is_the_largest_number(served: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = served
     info = json.loads((folder / "model_info.json").read_text())
