@@ -50,7 +50,11 @@ def main(
     root, job = ROOT / "bundles" / bundle, Path(output_dir)
     overlays = [name for name in preset.split("+") if name]
     parser = ConfigParser(effective_config(bundle, overlays, knobs))
-    if not isinstance(sites, dict) or not sites or not all(re.fullmatch(SITE, str(name)) for name in sites):
+    if (
+        not isinstance(sites, dict)
+        or not sites
+        or not all(isinstance(name, str) and re.fullmatch(SITE, name) for name in sites)
+    ):
         raise InputError(
             f"sites is {sites!r}: give the data by site, such as \"{{'north': '/data', 'south': '/scans'}}\""
         )

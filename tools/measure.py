@@ -17,6 +17,7 @@ from monai.bundle import ConfigParser
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.errors import InputError
 from scripts.files import save_json
 from scripts.networks import on_device
 
@@ -53,8 +54,10 @@ def main(
         knobs: overrides such as `--batch_size 6` or `--amp True`.
 
     Raises:
-        InputError: there is no such bundle, preset or knob.
+        InputError: there is no such bundle, preset or knob, or memory is given to nothing that looks at it.
     """
+    if memory and not estimate:
+        raise InputError(f"--memory {memory} is for an estimate: add --estimate, or leave it out")
     parser = ConfigParser(effective_config(bundle, [name for name in preset.split("+") if name], knobs))
     parser.update({"bundle_root": str(ROOT / "bundles" / bundle)})
     report = {"bundle": bundle, "preset": preset or "default", "patch_size": parser["patch_size"]}

@@ -101,6 +101,7 @@ def test_monais_client_starts_from_it_without_the_pretrained_file(job, tmp_path)
         ({"sites": "north"}, "sites is 'north': give the data by site"),
         ({"sites": {}}, "give the data by site"),
         ({"sites": {"../north": "/data"}}, "give the data by site"),
+        ({"sites": {1: "/data", 2: "/scans"}}, "sites is {1: .*give the data by site, such as"),
         ({"sites": {"server": "/data"}}, "give the data by site"),
         ({"output_dir": str(ROOT)}, "exists: name another --output_dir"),
     ],

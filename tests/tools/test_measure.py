@@ -148,6 +148,7 @@ def test_of_a_range_of_mask_ratios_the_mean_of_its_ends_is_counted(capsys):
         ("hippocampus_segmentation", {"batchsize": 7}, "has no knob batchsize"),
         ("hippocampus_segmentation", {"preset": "huge"}, "there is no .*huge.json"),
         ("nosuch", {}, "there is no bundles/nosuch"),
+        ("hippocampus_segmentation", {"memory": "8GB"}, "--memory 8GB is for an estimate: add --estimate"),
     ],
 )
 def test_what_does_not_exist_is_refused(bundle, options, message):

@@ -23,7 +23,8 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
         `scripts`.
 
     Raises:
-        InputError: if there is a config or split that its card does not ask for, written by hand or of a former card.
+        InputError: if there is a config or split that its card does not ask for, written by hand or of a former card,
+            or a copy where the link `scripts` should be.
     """
     bundle = root / "bundles" / name
     files = render(name, root)
@@ -41,7 +42,13 @@ def differences(name: str, root: Path = ROOT) -> dict[str, str | None]:
             f"bundles/{name}: no card asks for {', '.join(unasked)}: put it under the card's presets (or splits), or "
             "remove it"
         )
-    if not (bundle / "scripts").is_symlink():
+    scripts = bundle / "scripts"
+    if scripts.exists() and not scripts.is_symlink():
+        raise InputError(
+            f"bundles/{name}/scripts is a copy, as releases have it: remove it, and a link to bundles/scripts will "
+            "take its place"
+        )
+    if not scripts.is_symlink():
         wrong["scripts"] = None
     return wrong
 

@@ -48,6 +48,16 @@ def test_what_no_card_asks_for_is_named_and_kept(project: Path, path: str) -> No
     main(root=str(project))
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_copy_of_scripts_is_named_and_nothing_is_written(project: Path, check: bool) -> None:
+    bundle = project / "bundles" / "toy_segmentation"
+    (bundle / "scripts").mkdir()
+    before = sorted(bundle.rglob("*"))
+    with pytest.raises(InputError, match="toy_segmentation/scripts is a copy, as releases have it: remove it"):
+        main(root=str(project), check=check)
+    assert sorted(bundle.rglob("*")) == before
+
+
 def test_check_lists_every_stale_file_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(root=str(project))
     bundle = project / "bundles" / "toy_segmentation"
