@@ -19,7 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.errors import InputError
 from scripts.files import save_json
-from scripts.networks import on_device
 
 from .cli import cli
 from .facts import gpu_name
@@ -72,12 +71,11 @@ def main(
 
 
 def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
-    """Run training steps on random data; see `main`."""
+    """Run training steps, by the optimiser of the training, on random data; see `main`."""
     start = peak_bytes(device)
     parser.update({"device": device})
     amp = parser.get_parsed_content("amp")
-    network = on_device(parser.get_parsed_content("network_def"), device, amp)
-    optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=1e-3, momentum=0.99)
+    network, optimizer = (parser.get_parsed_content(part) for part in ("initial_network", "optimizer"))
     seconds = []
     for step in range(steps + 2):
         inputs, target = random_step(parser, step, device)

@@ -24,8 +24,8 @@ GIB = 2**30
 UNITS = {"": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": GIB, "tib": 2**40}
 BASE = 0.25 * GIB  # libraries and their buffers
 # Beside what backward needs stand gradients of the activations and workspaces of the convolutions. With 1.3 the model
-# lay at 0.99 to 1.35 of what tools.measure saw of eight networks and patches; 1.4 leaves some room, since the allocator
-# keeps more or less of what is free: one small step took 0.61 to 0.67 GiB in five runs, where this says 0.73.
+# lay at 0.99 to 1.35 of what eight networks and patches took by SGD; 1.4 leaves some room, since the allocator keeps
+# more or less of what is free: one small step took 0.61 to 0.67 GiB in five runs, where this says 0.73.
 TRANSIENT = 1.4
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from scripts.errors import InputError
 from tools.measure import main
@@ -26,6 +27,24 @@ def report(capsys, *arguments, **options):
 def test_a_step_is_measured(capsys, bundle):
     found = report(capsys, bundle, preset="tiny", steps=3, batch_size=1)
     assert found["batch_size"] == 1 and found["steps"] == 3 and found["seconds_per_step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("bundle", "preset", "optimizer"),
+    [
+        ("hippocampus_segmentation", "tiny", "AdamW"),
+        ("spark3d_pretrain", "tiny", "SGD"),
+        ("spark3d_pretrain", "compact+tiny", "AdamW"),
+        ("chestxray14_classification", "tiny", "AdamW"),
+    ],
+)
+def test_the_optimiser_is_that_of_the_training(capsys, bundle, preset, optimizer):
+    used = []
+    hook = register_optimizer_step_post_hook(lambda stepped, *_: used.append(stepped))
+    report(capsys, bundle, preset=preset, steps=1, batch_size=1)
+    hook.remove()
+    assert {type(stepped).__name__ for stepped in used} == {optimizer}
+    assert {group["name"] for group in used[0].param_groups} == {"stem", "encoder", "decoder"}
 
 
 def test_the_memory_is_that_of_the_device_asked_for(monkeypatch):
