@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-# $(call need_python,<target>,<patterns>,<words>) ends in one line where pip would end in many. Environments are made by
+# $(call need_python,<target>,<pattern>,<words>) ends in one line where pip would end in many. Environments are made by
 # `venv --clear`, since without it one that another Python began keeps that Python.
-need_python = @case "$$($(PYTHON) --version)" in $(2)) ;; *) \
+need_python = @case "$$($(PYTHON) --version)" in "Python "$(2)) ;; *) \
 	echo "make $(1) needs Python $(3), '$(PYTHON)' is $$($(PYTHON) --version): make $(1) PYTHON=<path>" >&2; exit 1;; esac
 
 .PHONY: setup lint types test demo render release label test-label federation test-federation nnunet test-nnunet zoo-check clean
@@ -12,7 +12,7 @@ need_python = @case "$$($(PYTHON) --version)" in $(2)) ;; *) \
 setup: .venv/installed
 
 .venv/installed: requirements.txt
-	$(call need_python,setup,*\ 3.11.[4-9]|*\ 3.11.[1-9][0-9]|*\ 3.1[2-9].*,3.11.4 or newer)
+	$(call need_python,setup,3.1[1-9].*,3.11 or newer)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	touch $@
@@ -42,7 +42,7 @@ release: setup
 label: .venv-label/installed
 
 .venv-label/installed: requirements-label.txt
-	$(call need_python,label,*\ 3.1[12].*,3.11 or 3.12)
+	$(call need_python,label,3.1[12].*,3.11 or 3.12)
 	$(PYTHON) -m venv --clear .venv-label
 	.venv-label/bin/python -m pip install --disable-pip-version-check --requirement requirements-label.txt
 	.venv-label/bin/python -m pip install --disable-pip-version-check --no-deps monailabel==0.8.5 numpymaxflow==0.0.7
@@ -54,7 +54,7 @@ test-label: label
 federation: .venv-federation/installed
 
 .venv-federation/installed: requirements-federation.txt requirements.txt
-	$(call need_python,federation,*\ 3.11.*,3.11)
+	$(call need_python,federation,3.11.*,3.11)
 	$(PYTHON) -m venv --clear .venv-federation
 	.venv-federation/bin/python -m pip install --disable-pip-version-check --requirement requirements-federation.txt
 	touch $@

@@ -28,9 +28,8 @@ def make(target: str, version: str, folder: Path) -> tuple[subprocess.CompletedP
 @pytest.mark.parametrize(
     ("target", "version", "needed"),
     [
-        ("setup", "3.10.13", "3.11.4 or newer"),
-        ("setup", "3.9.0", "3.11.4 or newer"),
-        ("setup", "3.11.2", "3.11.4 or newer"),  # its tarfile knows no filter
+        ("setup", "3.10.13", "3.11 or newer"),
+        ("setup", "3.9.0", "3.11 or newer"),
         ("label", "3.13.0", "3.11 or 3.12"),
         ("federation", "3.12.1", "3.11"),
     ],
@@ -46,7 +45,6 @@ def test_another_python_is_refused_before_anything_is_made(target, version, need
     ("target", "version", "environment"),
     [
         ("setup", "3.11.7", ".venv"),
-        ("setup", "3.11.14", ".venv"),
         ("setup", "3.13.0", ".venv"),
         ("label", "3.12.1", ".venv-label"),
         ("federation", "3.11.7", ".venv-federation"),

@@ -22,11 +22,16 @@ def unpack(archive: Path) -> Path:
         The folder.
 
     Raises:
-        InputError: the archive is damaged, or a member would lie outside of the folder.
+        InputError: the archive is damaged, a member would lie outside of the folder, or Python cannot tell.
     """
     folder = archive.with_name(archive.name.split(".")[0])
     if folder.is_dir():
         return folder
+    if not hasattr(tarfile, "data_filter"):
+        raise InputError(
+            f"{archive} is not unpacked, since this Python does not keep archives in their folder: use 3.11.4 or newer, "
+            f"or unpack it yourself into {folder} and run again"
+        )
     part = archive.with_name(f".unpacking-{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
     print(f"unpacking {archive}", flush=True)

@@ -50,3 +50,11 @@ def test_nothing_is_written_outside_and_nothing_half(tmp_path):
     with pytest.raises(InputError, match="cannot be unpacked"):
         unpack(broken)
     assert not (tmp_path / "in" / "d").exists()
+
+
+def test_a_python_that_keeps_no_member_in_its_folder_unpacks_nothing(tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(InputError, match=f"use 3.11.4 or newer, or unpack it yourself into {tmp_path / 'c'} and run"):
+        unpack(tar(tmp_path / "c.tar", ["good"]))
+    (tmp_path / "c").mkdir()
+    assert unpack(tmp_path / "c.tar") == tmp_path / "c"
