@@ -29,8 +29,8 @@ def unpack(archive: Path) -> Path:
         return folder
     if not hasattr(tarfile, "data_filter"):
         raise InputError(
-            f"{archive} is not unpacked, since this Python does not keep archives in their folder: use 3.11.4 or newer, "
-            f"or unpack it yourself into {folder} and run again"
+            f"{archive} is not unpacked, since this Python does not keep archives in their folder: use 3.11.4 or "
+            f"newer, or unpack it yourself into {folder} and run again"
         )
     part = archive.with_name(f".unpacking-{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
