@@ -8,7 +8,13 @@ from tools.phantoms import make_phantoms
 @pytest.fixture(autouse=True)
 def interface(monkeypatch):
     """What the segmentation bundle is for, without its config."""
-    config = {"labels": {"Anterior": 1, "Posterior": 2}, "channels": ["MRI"], "test_fraction": 0.2, "split_seed": 0}
+    config = {
+        "labels": {"Anterior": 1, "Posterior": 2},
+        "channels": ["MRI"],
+        "spacing": [1, 1, 1],
+        "test_fraction": 0.2,
+        "split_seed": 0,
+    }
     for module in (settings, steps, report):
         monkeypatch.setattr(module, "segmentation_config", lambda: config)
 
