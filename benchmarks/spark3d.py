@@ -156,7 +156,9 @@ def peer_step(net: nn.Module, image: torch.Tensor, optimizer: torch.optim.Optimi
 
 def sgd(net: nn.Module) -> torch.optim.Optimizer:
     """Return the paper's optimiser."""
-    return torch.optim.SGD((p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, nesterov=True)
+    return torch.optim.SGD(
+        (p for p in net.parameters() if p.requires_grad), 1e-3, 0.99, weight_decay=3e-5, nesterov=True
+    )
 
 
 def autocast(image: torch.Tensor) -> torch.autocast:

@@ -55,7 +55,8 @@ def main(
     grid, rng = cell_grid(image.shape[2:], (cell_size,) * 3), np.random.default_rng(0)
 
     def mask() -> torch.Tensor:
-        return torch.stack([draw_mask(grid, draw_mask_ratio(ratios, rng), rng) for _ in image]).to(device)
+        ratio = draw_mask_ratio(ratios, rng)
+        return torch.stack([draw_mask(grid, ratio, rng) for _ in image]).to(device)
 
     runs: dict[str, Callable[[], object]] = {
         execution: partial(train, net, image, mask, optimizer, scaler, execution, steps)
@@ -85,6 +86,8 @@ def train(
         with torch.autocast(image.device.type, torch.float16, enabled=scaler.is_enabled()):
             loss = MaskedMSELoss()(net(image, hidden), (image, hidden))
         scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 12)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()

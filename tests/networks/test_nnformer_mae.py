@@ -272,6 +272,7 @@ def test_cost_of_the_encoder_falls_with_what_is_hidden():
         (lambda: small("other"), "sparse, dense"),
         (lambda: small(decoder_dim=16), "multiple of 6"),
         (lambda: small(cell_size=(8, 16, 16)), "cuts tokens"),
+        (lambda: small(cell_size=(16, 16)), "voxels per axis"),
         (lambda: small("dense", cell_size=(3, 16, 16)), "multiples of a token"),
         (lambda: small(network={"windows": (3, 4, 4, 2)}), "cuts tokens or windows"),
         (lambda: NNFormerMAE(NNFormer.acdc(embed_dim=24)), "dense"),

@@ -246,7 +246,8 @@ def test_loss_equals_a_plain_loop_over_hidden_voxels():
     ("make", "words"),
     [
         (lambda: small()(torch.zeros(1, 1, 12, 16, 16).double()), "patch_size"),
-        (lambda: small(cell_size=(5, 5, 5)), "cell_size"),
+        (lambda: small(cell_size=(5, 5, 5)), "does not fit a stage"),
+        (lambda: small(cell_size=(0, 0, 0)), "voxels per axis"),
         (lambda: small(sparse=False), "tokens"),
         (lambda: small(sparse=False, tokens=False, densify=False, mask_input=False), "set mask_input to true"),
         (lambda: small(densify="false"), "write True or False"),

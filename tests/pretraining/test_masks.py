@@ -7,6 +7,7 @@ from scripts.errors import InputError
 from scripts.pretraining import DrawMasks, FixedMasks
 from scripts.pretraining.masks import (
     cell_grid,
+    checked_cell_size,
     checked_mask,
     draw_mask,
     draw_mask_ratio,
@@ -83,6 +84,16 @@ def test_fixed_masks_depend_on_the_case_alone():
 def test_a_ratio_that_hides_all_or_nothing_is_refused(ratio):
     with pytest.raises(InputError, match="mask_ratio"):
         DrawMasks((4, 4, 4), ratio)
+
+
+def test_one_number_is_a_cells_size_along_all_axes():
+    assert checked_cell_size(8) == checked_cell_size([8, 8, 8]) == (8, 8, 8)
+
+
+@pytest.mark.parametrize("cell_size", [[8, 8], [0, 0, 0], -8, 0, [8, 8, 8.0], "32", [16] * 4])
+def test_what_is_no_size_of_a_cell_is_refused(cell_size):
+    with pytest.raises(InputError, match="cell_size is"):
+        checked_cell_size(cell_size)
 
 
 def test_cells_that_do_not_tile_the_patch_are_refused_with_a_size_that_fits():

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..geometry import is_multiple
-from ..pretraining.masks import cell_grid, checked_mask, expand_mask, visible_cells
+from ..pretraining.masks import cell_grid, checked_cell_size, checked_mask, expand_mask, visible_cells
 from .nnformer import NNFormer
 from .nnformer.attention import bias_tables
 from .nnformer.geometry import product, quotient
@@ -36,7 +36,7 @@ class NNFormerMAE(nn.Module):
         mode: "sparse" runs the encoder on visible cells alone (see `nnformer.visible`); it needs first stages whose
             windows tile a cell and two last stages whose window is the whole grid. "dense" runs it on everything, with
             hidden voxels zero and their tokens replaced by a learnt one (SimMIM, without its leak).
-        cell_size: voxels per side of the mask's cells; None = one token of the bottleneck.
+        cell_size: voxels per side of the mask's cells, per axis or one for all; None = one token of the bottleneck.
         decoder_dim: channels of the light decoder, a multiple of 6 and of its heads.
         decoder_depth: blocks of it.
         decoder_heads: heads of it.
@@ -55,7 +55,7 @@ class NNFormerMAE(nn.Module):
         self,
         network: NNFormer,
         mode: str = "sparse",
-        cell_size: Sequence[int] | None = None,
+        cell_size: int | Sequence[int] | None = None,
         decoder_dim: int = 384,
         decoder_depth: int = 4,
         decoder_heads: int = 12,
@@ -73,7 +73,8 @@ class NNFormerMAE(nn.Module):
         self.sparse = mode == "sparse"
         self.target_size = geometry.strides[-2]
         last = zip(self.target_size, geometry.down_strides[-1], geometry.output_paddings[-1], strict=True)
-        self.cell_size = tuple(cell_size or [n if odd else n * s for n, s, odd in last])
+        bottleneck = [n if odd else n * s for n, s, odd in last]
+        self.cell_size = checked_cell_size(bottleneck if cell_size is None else cell_size)
         self._check_cells()
         # what whole volumes are padded to: dense cells may be smaller than what targets are normalised by
         self.pad_size = tuple(map(math.lcm, self.cell_size, self.target_size))

@@ -18,7 +18,7 @@ from .instance_norm import InstanceNorm
 class ResEncUNet(ResidualEncoderUNet):
     """`ResidualEncoderUNet` of dynamic-network-architectures; parameters and state dict are its own, and so nnU-Net's.
 
-    The defaults are ResEnc-L, which the Spark3D paper fixes for every method (Sec. 3; 102 M parameters).
+    The defaults are ResEnc-L, which the Spark3D paper fixes for every method (Sec. 2; 102 M parameters).
 
     Args:
         in_channels: image channels.

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import InputError, check_flags
 from ..geometry import is_multiple
-from ..pretraining.masks import cell_grid, checked_mask, expand_mask
+from ..pretraining.masks import cell_grid, checked_cell_size, checked_mask, expand_mask
 from .block_sparse import Cells, Filling, decode_cells, encode_cells
 from .lean_head import LeanHead
 from .resenc_unet import ResEncUNet
@@ -26,7 +26,8 @@ class Spark3D(nn.Module):
 
     Args:
         network: the U-Net to pretrain, with as many outputs as inputs; it stays as it is and is what is transferred.
-        cell_size: voxels per side of the mask's cells, per axis; None = one cell of the bottleneck, as in the paper.
+        cell_size: voxels per side of the mask's cells, per axis or one for all; None = a voxel of the bottleneck, as in
+            the paper.
         mask_input: zero hidden voxels before the stem. False is the reference implementation, whose visible voxels at
             a cell's border see one voxel of the hidden image.
         sparse: mask after every layer and normalise over visible voxels. False is the plain masked autoencoder of
@@ -53,7 +54,7 @@ class Spark3D(nn.Module):
     def __init__(
         self,
         network: ResEncUNet,
-        cell_size: Sequence[int] | None = None,
+        cell_size: int | Sequence[int] | None = None,
         mask_input: bool = True,
         sparse: bool = True,
         tokens: bool = True,
@@ -82,7 +83,7 @@ class Spark3D(nn.Module):
         self.network = network
         self.num_layers = network.num_layers
         self.strides = network.total_strides
-        self.cell_size = tuple(cell_size or self.strides[-1])
+        self.cell_size = checked_cell_size(self.strides[-1] if cell_size is None else cell_size)
         for stride in self.strides:
             if not is_multiple(self.cell_size, stride) and not self._coarser(stride):
                 raise InputError(

@@ -11,6 +11,19 @@ from ..errors import InputError
 from ..geometry import is_multiple, nearest_multiple
 
 
+def checked_cell_size(cell_size: int | Sequence[int]) -> tuple[int, int, int]:
+    """Return voxels per side of a cell along the three axes, of which one number means all.
+
+    Raises:
+        InputError: if they are not three whole numbers above zero.
+    """
+    sides = [cell_size] * 3 if isinstance(cell_size, int) else cell_size
+    match sides:
+        case [int() as depth, int() as height, int() as width] if min(depth, height, width) > 0:
+            return depth, height, width
+    raise InputError(f"cell_size is {cell_size!r}; give voxels per axis such as [32, 32, 32], or one number for all")
+
+
 def cell_grid(size: Sequence[int], cell_size: Sequence[int]) -> tuple[int, ...]:
     """Return how many cells cover a patch of `size` voxels per axis.
 

@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 from scripts.losses import MaskedMSELoss
 from scripts.networks import ResEncUNet, Spark3D
 from scripts.networks.block_sparse import Cells, decoder, encode_cells, upsampling
+from scripts.networks.block_sparse.sums import add_constant_and_cells, constant_size
 from scripts.networks.sparse import encode_visible
 from scripts.pretraining.masks import expand_mask
 from tests.mixed_precision import mixed
@@ -173,11 +174,29 @@ def test_the_execution_is_no_part_of_the_state():
 def test_a_step_in_mixed_precision_is_close_to_float32(device, dtype):
     net, image, mask = case(**PLAIN, dtype=torch.float)
     net, image, mask = net.to(device), image.to(device), mask.to(device)
-    exact = step(net, "dense", image, mask)[0]
+    exact, _, exact_gradients = step(net, "dense", image, mask)
     with mixed(device, dtype):
-        prediction, _, gradients = step(net, "auto", image, mask)
-    assert (prediction - exact).norm() < 0.05 * exact.norm()
-    assert all(torch.isfinite(g).all() for g in gradients.values())
+        dense, sparse = step(net, "dense", image, mask), step(net, "auto", image, mask)
+    assert (sparse[0] - exact).norm() < 0.05 * exact.norm()
+    # of single parameters a few are far off either way, where a rounded value changes sides of an activation
+    errors = [distance(gradients, exact_gradients) for _, _, gradients in (dense, sparse)]
+    assert errors[0] < 0.3 and errors[1] < 2 * errors[0]
+
+
+def distance(gradients, exact):
+    """How far gradients are from exact ones, relative to these."""
+    pairs = [torch.stack([gradients[name].flatten(), exact[name].flatten()]) for name in exact]
+    found, wanted = torch.cat(pairs, dim=1)
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def test_sums_over_a_side_of_the_volume_are_exact_in_mixed_precision():
+    """In bfloat16 adding 396 gradients of one would stop at 256."""
+    where, size = Cells(torch.tensor([[[[[False]]] * 50]])), (8, 8, 8)
+    border = torch.zeros(1, *constant_size((400, 8, 8)), dtype=torch.bfloat16, requires_grad=True)
+    volume, cells = torch.zeros(1, 1, 400, 8, 8, dtype=torch.bfloat16), torch.zeros(50, 1, 8, 8, 8).bfloat16()
+    add_constant_and_cells(volume.requires_grad_().clone(), border, cells, where, size, 0).sum().backward()
+    assert border.grad[0, 2, 0, 0] == 396
 
 
 @pytest.mark.slow

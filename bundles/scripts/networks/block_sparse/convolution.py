@@ -15,7 +15,8 @@ from .cells import Cells, Shape
 from .halo import pad
 from .normalization import cancel
 
-KEPT = 2**3  # voxels of a cell up to which padding is kept: little memory, since few voxels are left in such stages
+KEPT = 2**3  # voxels of a cell up to which padding is kept for the backward pass, instead of being made again
+KEPT_VALUES = 2**21  # a sample, unless there is more of it: with cells smaller than the paper's such stages hold many
 
 
 def convolve(conv: nn.Conv3d, cells: torch.Tensor, where: Cells) -> torch.Tensor:
@@ -56,7 +57,8 @@ class _HaloConvolution(torch.autograd.Function):
     ) -> torch.Tensor:
         stride, low, high, where = geometry
         padded = pad(cells, where, low, high)
-        ctx.geometry, ctx.size, ctx.kept = geometry, cells.shape[2:], math.prod(cells.shape[2:]) <= KEPT
+        ctx.geometry, ctx.size = geometry, cells.shape[2:]
+        ctx.kept = math.prod(cells.shape[2:]) <= KEPT and padded.numel() <= KEPT_VALUES * where.batch
         ctx.save_for_backward(padded if ctx.kept else cells, weight, bias)
         ctx.small = _is_small(cells, stride)
         return _multiply(padded, weight, stride) if ctx.small else F.conv3d(padded, weight, None, stride)
@@ -129,12 +131,13 @@ def _of_cells(
 
 def _of_cells_small(padded: torch.Tensor, weight: torch.Tensor, size: Any) -> torch.Tensor:
     # windows as above would have to be copied against their order in memory
-    rows, kernel = padded.permute(0, 2, 3, 4, 1), weight.shape[2:]
-    back = padded.new_zeros([len(padded) * math.prod(size), weight.shape[1]])
+    exact = torch.promote_types(padded.dtype, torch.float)  # 27 products add up
+    rows, weight, kernel = padded.permute(0, 2, 3, 4, 1).to(exact), weight.to(exact), weight.shape[2:]
+    back = rows.new_zeros([len(rows) * math.prod(size), weight.shape[1]])
     for tap in product(range(kernel[0]), range(kernel[1]), range(kernel[2])):
         read = [slice(k - 1 - t, k - 1 - t + n) for n, k, t in zip(size, kernel, tap, strict=True)]
         back.addmm_(rows[(slice(None), *read)].flatten(0, 3), weight[(..., *tap)])
-    return back.unflatten(0, [len(padded), *size]).permute(0, 4, 1, 2, 3)
+    return back.to(padded.dtype).unflatten(0, [len(padded), *size]).permute(0, 4, 1, 2, 3)
 
 
 def _shape(values: Any) -> Shape:

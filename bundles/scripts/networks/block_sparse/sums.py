@@ -42,6 +42,7 @@ def add_constant_and_cells(
         with torch.cuda.device_of(volume):  # Triton takes the current one
             return add_on_gpu(volume, border, cells, where, size, margin)
     slabs = _shell(volume.shape[2:])
+    border = border.to(torch.promote_types(border.dtype, torch.float))  # whose gradient is a sum over whole sides
     values = [_expand(border, slab, volume.shape[2:]).to(volume.dtype) for slab in slabs]
     out: torch.Tensor = _AddInPlace.apply(volume, cells, where.windows(size, margin), slabs, *values)
     return out
