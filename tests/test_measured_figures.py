@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -14,7 +15,7 @@ from scripts.files import save_json
 from tools.measure import main as measure
 from tools.project import ROOT
 from tools.report.__main__ import report
-from tools.report.records import read_results
+from tools.report.records import case_scores, read_results, score_table
 from tools.report.tables import paired, score_rows
 
 RESULTS = ROOT / "docs" / "results"
@@ -105,6 +106,8 @@ def test_results_in_the_readme():
     faster, on_gpu = (cost["step"]["0.75"]["times_faster"] for cost in (cpu, gpu))
     assert f"{faster} times faster than dense masking on a CPU, in {memory:.0%}".replace("%", " %") in readme
     assert f"{on_gpu} times on an H200" in readme
+    paper = json.loads((RESULTS / "step_cost.json").read_text())["python -m tools.measure spark3d_pretrain --estimate"]
+    assert f"about {paper['peak_memory_gib']:.0f} GiB by estimate" in readme
 
 
 def test_memory_in_the_readme(capsys):
@@ -135,6 +138,28 @@ def test_chest_xrays():
     errors = [json.loads((RESULTS / "chestxray14" / f"reconstruction_{n}.json").read_text())["mean"] for n in range(3)]
     first, second, third = (f"{error['mse']:.3f}" for error in errors)
     assert f"{first}, {second} and {third} with the three seeds" in page
+    trivial, interpolated = (f"{errors[0][name]:.3f}" for name in ("mse_mean", "mse_interpolation"))
+    assert f"mean of the visible pixels {trivial}, harmonic interpolation {interpolated}." in page
+
+
+def test_chest_xrays_by_seed():
+    page = text_of("chestxray14")
+    arms = ("finetuned", "scratch", "scratch_layer_decay")
+    scores = [
+        [json.loads((RESULTS / "chestxray14" / f"{arm}_{seed}_metrics.json").read_text()) for seed in range(3)]
+        for arm in arms
+    ]
+    first = scores[0][0]
+    common = [name for name, finding in first["findings"].items() if finding["positives"] >= 10]
+    assert f"## Test images ({first['images']}, of" in page
+    assert f"{first['images']} of {first['patients']} to test" in page
+    assert f"({', '.join(first['left_out'])} is left out), and over the four with ten or more" in page
+    assert f"positive images ({', '.join(common)})" in page and len(common) == 4
+    fine, plain, decayed = ([mean(s["findings"][name]["auc"] for name in common) for s in arm] for arm in scores)
+    gains = [one - other for one, other in zip(fine, plain, strict=True)]
+    assert f"with every seed, by {min(gains):.2f} to {max(gains):.2f}, and" in page and min(gains) > 0
+    assert sum(one > other for one, other in zip(fine, decayed, strict=True)) == 2
+    assert f"with two seeds of three, but behind chance itself with one ({min(fine):.3f})." in page
 
 
 def test_hippocampus():
@@ -187,6 +212,89 @@ def test_two_networks_together():
         f"{hippocampus_mean(name):.4f} and {hippocampus_mean(f'{name}_mirrored'):.4f}" for name in ("again", "both")
     )
     assert f"{again} for that network, {with_first} for it and the first" in page
+
+
+def test_what_another_network_adds_to_the_first():
+    page = text_of("hippocampus_model")
+    plain = [hippocampus_mean(run) - hippocampus_mean("first") for run in ("shipped_plain", "both", "together")]
+    mirrored = [hippocampus_mean(run) for run in ("shipped", "both_mirrored", "together_mirrored")]
+    gains = plain + [score - hippocampus_mean("first_mirrored") for score in mirrored]
+    assert f"Another adds {min(gains):.4f} to {max(gains):.4f} to the first." in page
+    alone = [hippocampus_mean(run) for run in ("first", "second", "again", "seed1")]
+    assert f"one alone reaches {min(alone):.3f} to {max(alone):.3f} (plain)" in page
+    assert f"by up to {max(alone) - min(alone):.3f} and stays, plain, between" in page
+    good = sum(dice > 0.89 for dice in dice_by_case("shipped").values())
+    hardest = sorted(dice_by_case("first_mirrored").values())[:5]
+    said = f"hardest scores {hardest[0]:.2f}, four others {hardest[1]:.2f} to {hardest[-1]:.2f}."
+    assert f"Of the 40 test cases {good} are above 0.89;" in page and said in page
+
+
+def test_labels_beside_their_images():
+    page = text_of("hippocampus_model")
+    (seed1, ahead1), (seed1_mirrored, ahead1_mirrored), (seed0, ahead0), (seed0_mirrored, ahead0_mirrored) = (
+        gain_by_case(f"{run}{mirrored}", f"{former}{mirrored}")
+        for run, former in (("seed1", "nearest_seed1"), ("first", "nearest"))
+        for mirrored in ("", "_mirrored")
+    )
+    assert f"8000 steps of seed 1 score {seed1:.4f} (plain) and {seed1_mirrored:.4f} (mirrored) more than" in page
+    assert f"(of 40 cases {ahead1} and {ahead1_mirrored} are ahead)" in page
+    assert f"first is {seed0:.3f} (plain, {ahead0} of 40 cases) and {seed0_mirrored:.3f} (mirrored, " in page
+    assert f"(mirrored, {ahead0_mirrored} of 40) above the one that was here before" in page
+
+
+def test_validation_curves_of_the_hippocampus():
+    page = text_of("hippocampus_model")
+    found = json.loads((RESULTS / "hippocampus_model" / "validation.json").read_text())
+    curves = {name: run["validation_dice"] for name, run in found.items() if "validation_dice" in run}
+    written = {name: [f"{dice:.3f}" for dice in curve.values()] for name, curve in curves.items()}
+    columns = [written[name] for name in ("default", "stronger", "stronger_shifted", "linear")]
+    for step, *cells in zip(curves["linear"], *columns, strict=True):
+        assert f"| {step} | {' | '.join(cells)} |" in page
+    in_plane, all_axes, wide = (listed(written[name]) for name in ("today_in_plane", "today", "wider"))
+    assert f"validation Dice {in_plane} after 500 to 3000 steps" in page
+    assert f"rotation about all axes gives {all_axes} with the same revision" in page
+    assert f"validation Dice {wide} after 500, 1000 and 1500 steps, where" in page
+    assert f"where the compact one has {listed(written['linear'][:3])};" in page
+    linear, stronger, shifted = (curves[name]["3000"] for name in ("linear", "stronger", "stronger_shifted"))
+    assert f"the curve on validation cases ends {linear - stronger:.3f} higher." in page
+    assert f"half voxel cost is shown above: {stronger - shifted:.3f} in validation" in page
+    linear, stronger = (found[name]["training_loss"]["3000"] for name in ("linear", "stronger"))
+    assert f"training loss ends at {linear:.3f}, by nearest neighbours at {stronger:.3f}." in page
+
+
+def test_one_run_of_the_demo():
+    page = text_of("hippocampus_model")
+    gain, ahead = gain_by_case("finetuned", "scratch")
+    one, other = (dice_by_case(run) for run in ("finetuned", "scratch"))
+    spread_of_gains = stdev(one[case] - other[case] for case in one)
+    assert f"ahead on {ahead} of 40 test cases, by {gain:+.4f} Dice on average" in page
+    assert f"(standard deviation of the paired differences {spread_of_gains:.4f})" in page
+    error = json.loads((RESULTS / "hippocampus_model" / "reconstruction.json").read_text())["mean"]
+    said = f"network {error['mse']:.3f}, mean of the visible voxels {error['mse_mean']:.3f}, harmonic interpolation"
+    assert f"{said} {error['mse_interpolation']:.3f}." in page
+
+
+def test_size_of_the_model():
+    size = (ROOT / "bundles" / "hippocampus_segmentation" / "models" / "model.pt").stat().st_size / 1e6
+    assert f"in half precision, {size:.1f} MB:" in text_of("hippocampus_model")
+    assert f"a trained hippocampus model ({size:.0f} MB," in (ROOT / "README.md").read_text()
+
+
+def listed(values):
+    return f"{', '.join(values[:-1])} and {values[-1]}"
+
+
+def gain_by_case(run, former):
+    """Return by how much a run's Dice is ahead of another's on average, and in how many cases."""
+    one, other = dice_by_case(run), dice_by_case(former)
+    gains = [one[case] - other[case] for case in one]
+    return mean(gains), sum(gain > 0 for gain in gains)
+
+
+def dice_by_case(run):
+    scores = case_scores(json.loads((RESULTS / "hippocampus_model" / f"{run}_metrics.json").read_text()), "dsc")
+    assert len(scores) == 40
+    return scores
 
 
 def hippocampus_mean(run):
@@ -289,6 +397,17 @@ def test_the_summary_of_the_networks_calls_shown_what_the_interval_over_seeds_sh
         arms = [key for key in found if key[0].startswith(f"{network} · mae {source}") and "rates" not in key[0]]
         sizes = sorted(abs(found[key].difference) for key in arms)
         assert words.format(f"{sizes[0]:.3f}", f"{sizes[-1]:.3f}") in page
+    assert all(found[key].seeds_ahead == 3 for key in found if key[0].startswith("resenc"))
+    assert f"10000 steps take the residual-encoder U-Net to {hippocampus_mean('first'):.3f} (" in page
+
+
+def test_what_equal_rates_change():
+    equal = {key: difference for key, difference in differences().items() if key[0].endswith("equal rates")}
+    assert len(equal) == 4 and not any(leaves_out_zero(difference) for difference in equal.values())
+    arms = [(f"{network} · mae brain t1 · equal rates", n) for network in ("nnformer", "unetr") for n in ("10", "all")]
+    assert [equal[arm].seeds_ahead for arm in arms] == [1, 0, 3, 1]
+    behind = f"which then is {-equal[arms[0]].difference:.3f} behind (ahead with one seed of three)"
+    assert behind in text_of("hippocampus_networks")
 
 
 def test_the_leaner_decoder_is_said_to_be_shown_where_it_is():
@@ -297,6 +416,20 @@ def test_the_leaner_decoder_is_said_to_be_shown_where_it_is():
     assert f"shows with 10 cases ({bounds(few)}) but not with all ({bounds(every)})" in text_of("spark3d")
 
 
+def test_the_leaner_decoder_seed_by_seed():
+    results = next(found for found in read_results(RESULTS / "hippocampus") if "resenc" in found.study["name"])
+    gains = []
+    for budget in (10, None):
+        arms = {arm.label: arm for arm in results.arms if arm.budget == budget}
+        pair = [arms[f"resenc · mae brain t1{variant}"] for variant in (" · leaner decoder", "")]
+        lean, full = (scores.mean(axis=1) for scores in score_table(pair, "dsc")[:2])
+        gains.append(sorted(lean - full))
+    assert all(behind < 0 < ahead for behind, ahead, _ in gains)
+    said = f"by up to {max(gain[-1] for gain in gains):.3f}, behind with the third, by"
+    assert all(f"{said} {-gain[0]:.3f}." in text_of("spark3d") for gain in gains)
+
+
+@cache
 def differences():
     """Return the paired differences from training from scratch, by arm and labelled cases."""
     return {
