@@ -171,6 +171,21 @@ def test_processes_talk_as_their_device_can(
 
 
 @every_bundle
+def test_every_process_keeps_its_checkpoint_behind_a_handler_that_was_put_before(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MONAI Label puts one there that loads the weights; a process without checkpoint would not answer the others."""
+    if main_workflow(bundle) != "train":
+        return
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    content = config(bundle, "train", "multi_gpu_train")
+    targets = ["CheckpointLoader", *(handler["_target_"] for handler in content["train"]["handlers"])]
+    content["train"]["handlers"] = [f"$type('{target.split('.')[-1]}', (), {{}})()" for target in targets]
+    kept = ConfigParser(content).get_parsed_content("train#trainer#train_handlers")
+    assert len(kept) == 7 and type(kept[-1]).__name__ == "TrainingCheckpoint"
+
+
+@every_bundle
 def test_a_validation_that_gave_no_number_is_never_the_best(bundle: Path) -> None:
     if main_workflow(bundle) == "train":
         is_better = ConfigParser(config(bundle, "train")).get_parsed_content("validate#evaluator#metric_cmp_fn")
