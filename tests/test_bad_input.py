@@ -313,6 +313,17 @@ def test_a_part_without_cases_is_not_evaluated(run, refused, dataset, trained, t
     assert not list((tmp_path / "out").glob("metrics*"))
 
 
+def test_without_cases_to_validate_the_last_model_is_kept(run, refused, dataset, tmp_path):
+    """MONAI Label hands over such a list, of one or two submitted labels."""
+    refused(run(SEGMENT, dataset_dir=dataset, train__dataset__data=[]), "there are no cases to train on")
+    finished = run(SEGMENT, dataset_dir=dataset, validate__dataset__data=[])
+    assert finished.returncode == 0, finished.output
+    assert "no cases are given to validate or predict" in finished.output
+    assert "model.pt (the last one, since nothing was validated)" in finished.output
+    model, final = ((tmp_path / "models" / name).read_bytes() for name in ("model.pt", "model_final.pt"))
+    assert model == final
+
+
 # --- checkpoints -----------------------------------------------------------------------------------------------------
 
 

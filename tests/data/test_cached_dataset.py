@@ -182,6 +182,7 @@ def test_checksums_are_compared_when_the_cache_is_prepared(scan, tmp_path):
     assert cached._cache_file(0).read_bytes() == content
 
 
-def test_no_cases_are_refused():
-    with pytest.raises(InputError, match="no cases"):
-        CachedDataset([], preprocessing())
+def test_no_cases_are_warned_of(tmp_path, caplog):
+    cached = CachedDataset([], preprocessing(), cache_dir=str(tmp_path))
+    cached.prepare()
+    assert len(cached) == 0 and "no cases are given to validate or predict" in caplog.text

@@ -117,6 +117,7 @@ def server(app, studies):
     command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "models", f"{FIRST},{SECOND},{FOREIGN}"]
     command += ["--conf", "epistemic_model", FIRST, "--conf", "epistemic_simulation_size", "2"]
     env = {**os.environ, "BUNDLE_DOWNLOAD_SRC": "github", "OMP_NUM_THREADS": "1"}  # folders that are there suffice
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"  # where MONAI Label looks for torchrun
     log = app.parent / "server.log"
     with log.open("w") as file:
         process = subprocess.Popen(command, env=env, stdout=file, stderr=file, start_new_session=True)
@@ -153,7 +154,11 @@ def test_inference_equals_the_bundle_run_on_its_own(server, app, studies, run_bu
         np.testing.assert_array_equal(bright, voxels > voxels.mean())
 
 
-def test_corrected_labels_train_the_model_that_is_served_next(server, app, studies, tmp_path):
+TWO_PROCESSES = {"force_multi_gpu": True, "gpus": "0,1", "val_split": 0.4}  # as on two GPUs, here on the CPU
+
+
+@pytest.mark.parametrize("options", [{}, {"val_split": 0}, TWO_PROCESSES], ids=["", "no validation", "two processes"])
+def test_corrected_labels_train_the_model_that_is_served_next(server, app, studies, tmp_path, options):
     images = sorted(studies.glob("*.nii.gz"))
     for image in images[:-1]:
         label = halves(nib.load(image))
@@ -168,7 +173,7 @@ def test_corrected_labels_train_the_model_that_is_served_next(server, app, studi
         answer.raise_for_status()
     model = app / "model" / FIRST / "models" / "model.pt"
     before = model.read_bytes()
-    wanted = {"model": FIRST, "max_epochs": 1, "val_split": 0.2, "multi_gpu": False, "device": "cpu"}
+    wanted = {"model": FIRST, "max_epochs": 1, "val_split": 0.2, "multi_gpu": False, "device": "cpu", **options}
     answer = requests.post(f"{server}/train/{FIRST}", params={"run_sync": True}, json=wanted, timeout=600)
     answer.raise_for_status()
     assert model.read_bytes() != before, (app.parent / "server.log").read_text()[-6000:]

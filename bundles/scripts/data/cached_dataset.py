@@ -35,7 +35,8 @@ class CachedDataset(Dataset):
     Processes may share a folder: entries appear whole, and two that compute the same one write the same.
 
     Args:
-        data: one dictionary per case, as the preprocessing takes it.
+        data: one dictionary per case, as the preprocessing takes it; it may be empty, as MONAI Label's validation part
+            is of two submitted labels, and is warned of then.
         transform: deterministic transforms, whose result is kept.
         item_transform: applied to every item afterwards, its result is not kept.
         cache_dir: folder for the preprocessed cases; None computes them each time.
@@ -49,7 +50,7 @@ class CachedDataset(Dataset):
         cache_dir: str | None = None,
     ) -> None:
         if not len(data):
-            raise InputError("this part of the data has no cases: check dataset_dir and the split")
+            logging.getLogger(__name__).warning("no cases are given to validate or predict: this is left out")
         self.data = list(data)
         self.transform = transform
         # taken before any transform ran, since some keep traces of the file they saw last

@@ -11,6 +11,7 @@ import numpy as np
 from monai.transforms import Compose
 from torch.utils.data.distributed import DistributedSampler
 
+from ..errors import InputError
 from ..processes import rank_and_size
 from .absent_labels import absent_labels
 from .boxes import RandomBox
@@ -34,6 +35,9 @@ class SeededDataset(CachedDataset):
         seed: of all randomness.
         crop: draws the box that is read of a case; None hands the whole case to `random_transform`.
         labels: values by name, if the cases have some; `prepare` warns of those that no case has.
+
+    Raises:
+        InputError: there are no cases.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class SeededDataset(CachedDataset):
         crop: RandomBox | None = None,
         labels: dict[str, int] | None = None,
     ) -> None:
+        if not len(data):
+            raise InputError("there are no cases to train on: check dataset_dir and the split")
         super().__init__(data, transform, cache_dir=cache_dir)
         self.random_transform = random_transform
         self.seed = seed

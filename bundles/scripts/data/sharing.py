@@ -15,7 +15,7 @@ def rank_share(dataset: Sized) -> range:
         InputError: if there are fewer cases than processes, of which one would wait for the others in vain.
     """
     rank, processes = rank_and_size()
-    if len(dataset) < processes:
+    if 0 < len(dataset) < processes:  # with none, none waits
         raise InputError(
             f"{len(dataset)} validation cases are too few for {processes} processes: start fewer processes or hold out "
             "more"
