@@ -95,7 +95,7 @@ def test_names_in_the_args_file_are_checked_too(tmp_path):
 
 
 def test_flags_are_read_as_fire_reads_them():
-    line = ["training", "--config_file", "['a.json','b.json']", "--max-epochs=3", "--resume", "--lr", "-1e-3", "--amp"]
+    line = ["training", "--config_file", "['a.json','b.json']", "--max-epochs=3", "-resume", "-lr", "-1e-3", "--amp"]
     read = {"config_file": ["a.json", "b.json"], "max_epochs": 3, "resume": True, "lr": -1e-3, "amp": True}
     assert flags(line) == read and flags([]) == {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -34,6 +35,7 @@ PLACES = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir", "checkpoint", "p
 SCALARS_TOO = ("mask_ratio", "patch_size")  # lists that may be a number, or are checked where they are used
 PARTS = ("train", "val", "test")
 EXPRESSIONS = ("$", "@", "%")  # what MONAI resolves
+FLAG = re.compile(r"-(-|[a-zA-Z])")  # -1 is a number
 
 
 def start() -> None:
@@ -75,12 +77,12 @@ def check_settings(given: Mapping[str, Any]) -> None:
 
 
 def flags(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the names and values of `--name value`, `--name=value` and a lone `--name` as Fire reads them."""
+    """Return the names and values of `--name value`, `-name=value` and a lone `--name` as Fire reads them."""
     found: dict[str, Any] = {}
     for argument, following in pairwise([*arguments, "--"]):
-        if argument.startswith("--"):
-            name, has_value, value = argument[2:].partition("=")
-            value = value if has_value else "True" if following.startswith("--") else following
+        if FLAG.match(argument):
+            name, has_value, value = argument.lstrip("-").partition("=")
+            value = value if has_value else "True" if FLAG.match(following) else following
             found[name.replace("-", "_")] = DefaultParseValue(value)
     return found
 
