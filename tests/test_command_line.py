@@ -62,6 +62,7 @@ def test_what_the_configs_and_monai_know_passes(given):
         ({"train": "all"}, "--train all: expected the form of the config's own value"),
         ({"device": "gpu"}, "--device gpu cannot be used .*: cpu is always there"),
         ({"device": "cuda:77"}, "--device cuda:77 cannot be used"),
+        ({"device": 0}, "--device 0 is no device's name: write cuda:0, or cpu"),
         ({"xyzzy": 3}, r"--xyzzy is no setting of these configs \(settings are"),
         (
             {"network_def#sparze": True},

@@ -148,14 +148,16 @@ def _check_kind(name: str, value: object, own: object) -> None:
 
 
 def _check_choice(name: str, value: object) -> None:
-    """Refuse a device that is not there, and a part of the data that does not exist."""
+    """Refuse a device that is not there or a mere number, and a part of the data that does not exist."""
     if str(value).startswith(EXPRESSIONS):
         return
     if name == "evaluated_part" and value not in PARTS:
         raise InputError(f"--evaluated_part {value}: allowed are {', '.join(PARTS)}")
     if name == "device":
+        if isinstance(value, int):  # torch takes it, but the configs would not see a GPU in it
+            raise InputError(f"--device {value} is no device's name: write cuda:{value:d}, or cpu")
         try:
-            torch.empty(1, device=value if isinstance(value, int) else str(value))
+            torch.empty(1, device=str(value))
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"--device {value} cannot be used ({reason}): cpu is always there") from error
