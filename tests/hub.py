@@ -39,7 +39,7 @@ class Hub(ThreadingHTTPServer):
         return commit if commit in self.commits else None
 
     def commit(self, lines: list[dict[str, Any]]) -> str:
-        """Add files to main, as the lines of a commit's request say."""
+        """Add and delete files of main, as the lines of a commit's request say."""
         files = dict(self.commits[self.refs["main"]])
         for line in lines:
             value = line["value"]
@@ -47,6 +47,8 @@ class Hub(ThreadingHTTPServer):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.large[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
         self.refs["main"] = hashlib.sha1(str(sorted(files.items())).encode()).hexdigest()
         self.commits[self.refs["main"]] = files
         return self.refs["main"]
@@ -86,7 +88,11 @@ class Answer(BaseHTTPRequestHandler):
                 commit = hub.commit([json.loads(line) for line in body.splitlines()])
                 self.send({"commitOid": commit, "commitUrl": f"{hub.url}/{owner}/{name}/commit/{commit}"})
             case "POST", ["api", "models", _, _, "tag", revision]:
-                hub.refs[json.loads(body)["tag"]] = hub.refs[revision]
+                tag = json.loads(body)["tag"]
+                self.send({}, 409 if tag in hub.refs else 200)  # a tag does not move
+                hub.refs.setdefault(tag, hub.refs[revision])
+            case "DELETE", ["api", "models", _, _, "tag", tag] if tag in hub.refs:
+                del hub.refs[tag]
                 self.send({})
             case "GET", ["api", "models", _, _, "refs"]:
                 refs = [{"name": n, "ref": f"refs/{n}", "targetCommit": c} for n, c in hub.refs.items()]
@@ -102,7 +108,7 @@ class Answer(BaseHTTPRequestHandler):
             case _:
                 self.send({"error": f"no answer to {self.command} {self.path}"}, 404)
 
-    do_GET = do_HEAD = do_POST = do_PUT = answer  # noqa: N815, the names that http.server looks for
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815, the names that http.server looks for
 
     def send(self, content: Any, status: int = 200, **headers: str) -> None:
         """Send bytes, or anything else as JSON."""

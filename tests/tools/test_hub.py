@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,22 +31,22 @@ def hub() -> Iterator[Hub]:
         server.shutdown()
 
 
-def run(command: str, work: Path, hub: Hub, **environment: str) -> None:
+def run(command: str, work: Path, hub: Hub) -> None:
     """Run a command of the guide as its reader does, on this hub."""
     program, *arguments = shlex.split(command.replace("\\\n", ""))
     assert program == "python"
     isolated = {"HF_ENDPOINT": hub.url, "HF_HOME": str(work / "home"), "HF_HUB_DISABLE_XET": "1"}
-    environment = {**os.environ, **isolated, **environment}
+    environment = {**os.environ, **isolated, "HF_TOKEN": hub.token}
     done = subprocess.run([sys.executable, *arguments], cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_what_arrives_and_comes_back_is_the_release(hub: Hub, tmp_path: Path) -> None:
+def test_what_arrives_and_comes_back_is_the_release_asked_for_or_the_latest(hub: Hub, tmp_path: Path) -> None:
     release(NAME, output_dir=str(tmp_path / "dist"))
     guide = (ROOT / "docs" / "sharing.md").read_text()
     packed, target = re.search(r"```bash\nunzip (\S+) -d (\S+)\n```", guide).groups()
@@ -57,11 +57,11 @@ def test_what_arrives_and_comes_back_is_the_release(hub: Hub, tmp_path: Path) ->
     (bundle / "models" / "model.pt").write_bytes(bytes(range(256)) * 1000)
     released = files(bundle)
 
-    push, fetch = (
+    push, fetch, untag = (
         re.search(rf"```bash\n(python -m \S+ {what}.*?)\n```", guide, re.S)[1]
-        for what in ("monai.bundle push_to_hf_hub", r"download [^`]*huggingface_hub")
+        for what in ("monai.bundle push_to_hf_hub", r"download [^`]*huggingface_hub", "huggingface_hub delete_tag")
     )
-    run(push.replace("<token>", hub.token), tmp_path, hub)
+    run(push, tmp_path, hub)
     assert hub.created == {"name": NAME, "organization": "someone", "visibility": "private"}
     assert set(hub.refs) == {"main", "0.1.0", "latest_version"} and len(set(hub.refs.values())) == 1
     arrived = dict(hub.commits[hub.refs["main"]])
@@ -70,7 +70,14 @@ def test_what_arrives_and_comes_back_is_the_release(hub: Hub, tmp_path: Path) ->
     assert card.endswith(released["docs/README.md"].decode()) and "license: apache-2.0\n---\n# " in card
     assert list(hub.large.values()) == [released["models/model.pt"]]
 
-    run(fetch, tmp_path, hub, HF_TOKEN=hub.token)
-    (tmp_path / "fetched" / NAME / "README.md").unlink()
-    returned = {path: content for path, content in files(tmp_path / "fetched" / NAME).items() if ".cache/" not in path}
-    assert returned == released and json.loads(returned["configs/metadata.json"])["version"] == "0.1.0"
+    first = files(bundle)
+    (bundle / "docs" / "data_license.txt").unlink()
+    (bundle / "models" / "model.pt").write_bytes(bytes(range(255, -1, -1)) * 1000)
+    newer = files(bundle)
+    run(untag, tmp_path, hub)
+    run(push.replace("0.1.0", "0.2.0"), tmp_path, hub)
+    assert hub.refs["0.1.0"] != hub.refs["0.2.0"] == hub.refs["latest_version"]
+    for command, expected in ((fetch, newer), (f"{fetch} --version 0.1.0", first)):
+        run(command, tmp_path, hub)
+        assert files(tmp_path / "fetched" / NAME) == expected
+        shutil.rmtree(tmp_path / "fetched")
