@@ -67,7 +67,8 @@ class Answer(BaseHTTPRequestHandler):
         """Answer by method and path."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         hub, parts = self.server, unquote(urlsplit(self.path).path).strip("/").split("/")
-        if self.headers.get("Authorization") != f"Bearer {hub.token}" and parts[0] != "storage":
+        is_open = parts[0] == "storage" or parts == ["api", "validate-yaml"]
+        if self.headers.get("Authorization") != f"Bearer {hub.token}" and not is_open:
             return self.send({"error": "Invalid username or password."}, 401)
         match self.command, parts:
             case "POST", ["api", "repos", "create"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -81,3 +82,16 @@ def test_what_arrives_and_comes_back_is_the_release_asked_for_or_the_latest(hub:
         run(command, tmp_path, hub)
         assert files(tmp_path / "fetched" / NAME) == expected
         shutil.rmtree(tmp_path / "fetched")
+
+
+def test_weights_of_another_licence_are_shown_and_tagged_with_it(hub: Hub, tmp_path: Path) -> None:
+    pushed = "---\ntags:\n- monai\n- medical\nlibrary_name: monai\nlicense: apache-2.0\n---\n# Hippocampus\n"
+    content = base64.b64encode(pushed.encode()).decode()
+    hub.commit([{"key": "file", "value": {"path": "README.md", "content": content}}])
+    guide = (ROOT / "docs" / "sharing.md").read_text()
+    block = re.search(r"```bash\n(python -m fire huggingface_hub metadata_update.*?)\n```", guide, re.S)[1]
+    for command in block.splitlines():
+        run(command, tmp_path, hub)
+    assert set(hub.refs) == {"main", "0.1.0", "latest_version"} and len(set(hub.refs.values())) == 1
+    card = hub.commits[hub.refs["latest_version"]]["README.md"].decode()
+    assert card == pushed.replace("apache-2.0", "cc-by-sa-4.0")
