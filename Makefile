@@ -73,7 +73,7 @@ nnunet: .venv/installed-nnunet
 test-nnunet: nnunet
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e/test_nnunet.py
 
-# what the model zoo's CI checks: every bundle at full size, then every zip with its smallest network
+# most of what the model zoo's CI checks (docs/sharing.md): every bundle at full size, then every zip with its smallest network
 zoo-check: release
 	$(BIN)/python -m tools.zoo_check
 	$(BIN)/python -m tools.zoo_check dist/*.zip --preset tiny

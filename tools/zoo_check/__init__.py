@@ -1,1 +1,1 @@
-"""What the CI of MONAI's model zoo checks, offline, on bundle folders and release zips."""
+"""Most of what the CI of MONAI's model zoo checks, offline, on bundle folders and release zips."""

@@ -1,4 +1,4 @@
-"""Check bundles as the model zoo's CI does: `python -m tools.zoo_check [names, folders or zips] [--parts ...]`."""
+"""Check most of what the model zoo's CI does: `python -m tools.zoo_check [names, folders or zips] [--parts ...]`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..project import ROOT, bundle_names
 from .archive import archive_faults
 from .code import code_faults
 from .configs import config_faults
-from .files import file_faults
+from .files import file_faults, file_notes
 from .metadata import metadata_faults
 from .network import network_faults
 
@@ -53,20 +53,26 @@ def found(name: str) -> Path:
 def report(path: Path, parts: tuple[str, ...] = PARTS, preset: str | None = None) -> bool:
     """Check a bundle, print what was found and tell whether all holds."""
     faults: dict[str, list[str]] = {}
+    notes: list[str] = []
     if path.suffix == ".zip":
         faults["zip"] = list(archive_faults(path))
         if not faults["zip"]:
             with tempfile.TemporaryDirectory() as folder:
                 with zipfile.ZipFile(path) as archive:
                     archive.extractall(folder)
-                faults |= check(next(Path(folder).iterdir()), parts, preset)
+                bundle = next(Path(folder).iterdir())
+                faults |= check(bundle, parts, preset)
+                notes += file_notes(bundle)
     else:
         faults |= check(path, parts, preset)
+        notes += file_notes(path)
     holds = not any(faults.values())
     print(f"{path.name}: {', '.join(f'{part} {verdict(texts)}' for part, texts in faults.items())}")
     for part, texts in faults.items():
         for text in texts:
             print(f"    {part}: {text}")
+    for text in notes if "files" in parts else []:
+        print(f"    note: {text}")
     sys.stdout.flush()
     return holds
 

@@ -1,4 +1,4 @@
-"""The code of a bundle, by this project's linter and formatter, whose rules hold those of the zoo."""
+"""The code of a bundle, by this project's linter and formatter, which stand for the zoo's four."""
 
 from __future__ import annotations
 

@@ -61,6 +61,12 @@ def file_faults(bundle: Path) -> Iterator[str]:
         yield from (f"large_files.yml: {fault}" for fault in large_file_faults(bundle, entry))
 
 
+def file_notes(bundle: Path) -> Iterator[str]:
+    """Yield what a bundle of this project may lack, and one in the zoo may not."""
+    if not (bundle / MODEL).is_file() and MODEL not in {entry.get("path") for entry in large_files(bundle)}:
+        yield f"the zoo's CI asks for {MODEL}, which is neither there nor in large_files.yml"
+
+
 def plan_paths(bundle: Path) -> list[str]:
     """Return the absolute paths in the plan that the weights carry."""
     try:
