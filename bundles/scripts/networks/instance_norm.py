@@ -15,7 +15,8 @@ class InstanceNorm(nn.InstanceNorm3d):
     other one.
 
     Example:
-        >>> InstanceNorm(2, affine=True)(torch.zeros(1, 2, 4, 4, 4)).is_contiguous(memory_format=torch.channels_last_3d)
+        >>> image = torch.zeros(1, 2, 4, 4, 4).to(memory_format=torch.channels_last_3d)
+        >>> InstanceNorm(2, affine=True)(image).is_contiguous(memory_format=torch.channels_last_3d)
         True
     """
 
