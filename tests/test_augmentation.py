@@ -58,3 +58,24 @@ def centre(mask):
 
 def test_every_kind_is_looked_at():
     assert {kind(step) for step in STEPS} == set(MOVING)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "knobs", "largest"),
+    [
+        ("acdc_segmentation", {}, (0, 0, 180)),
+        ("hippocampus_segmentation", {}, (30, 30, 30)),
+        ("hippocampus_segmentation", {"patch_size": [16, 64, 64]}, (180, 0, 0)),
+        ("acdc_segmentation", {"max_rotation": 15}, (0, 0, 15)),
+    ],
+)
+def test_only_thin_patches_turn_by_more_than_30_degrees(bundle, knobs, largest):
+    """As in nnU-Net: about the short axis no side is up, in a whole volume one is."""
+    config = json.loads((ROOT / "bundles" / bundle / "configs/train.json").read_text())
+    turning = ConfigParser(config | knobs).get_parsed_content("train#random_transforms#transforms#0")
+    turning.set_random_state(0)
+    drawn = []
+    for _ in range(2000):
+        turning.randomize()
+        drawn.append(np.degrees(np.abs(turning.angles)))
+    np.testing.assert_allclose(np.max(drawn, axis=0), largest, rtol=0.02)

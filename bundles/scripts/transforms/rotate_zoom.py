@@ -29,7 +29,8 @@ class RandRotateZoomd(MapTransform, Randomizable):
         keys: of items (C, D, H, W) of the same grid.
         label_keys: those of them that hold label maps (1, D, H, W).
         roi_size: voxels of the result. What comes from outside the input is zero, so that should be larger.
-        max_rotation: about each axis that is turned about, in degrees; one number for all, or one for each.
+        max_rotation: about each axis that is turned about, in degrees; one number for all, or one for each. None is
+            nnU-Net's: 30, and 180 in the plane of a thin patch.
         zoom_range: of the scaling, the same for all axes that are scaled; more than 1 enlarges.
         prob: of a rotation, and, independently, of a scaling.
     """
@@ -39,18 +40,20 @@ class RandRotateZoomd(MapTransform, Randomizable):
         keys: KeysCollection,
         label_keys: KeysCollection,
         roi_size: Sequence[int],
-        max_rotation: float | Sequence[float] = 30.0,
+        max_rotation: float | Sequence[float] | None = 30.0,
         zoom_range: tuple[float, float] = (0.7, 1.4),
         prob: float = 0.2,
     ) -> None:
         super().__init__(keys)
         self.label_keys = ensure_tuple(label_keys)
         self.roi_size = tuple(roi_size)
-        self.max_rotation = np.radians(ensure_tuple_rep(max_rotation, 3))
         self.zoom_range = tuple(zoom_range)
         self.prob = prob
         self.crop = CenterSpatialCropd(keys, roi_size)
         short = short_axis(self.roi_size)
+        if max_rotation is None:
+            max_rotation = 30.0 if short is None else 180.0
+        self.max_rotation = np.radians(ensure_tuple_rep(max_rotation, 3))
         self.turned = tuple(short in (None, axis) for axis in range(3))
         self.scaled = tuple(axis != short for axis in range(3))
         self.angles: tuple[float, ...] = (0.0, 0.0, 0.0)
