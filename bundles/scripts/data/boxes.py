@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +23,8 @@ class RandomBox:
     Args:
         size: of the box, in voxels per axis.
         patch: of its middle; None for the whole box.
-        foreground: share of every batch that lies around foreground voxels, rounded up; needs `ForegroundVoxelsd` in
-            the preprocessing.
+        foreground: share of every batch that lies around foreground voxels, rounded as by nnU-Net but to one at least;
+            needs `ForegroundVoxelsd` in the preprocessing.
     """
 
     def __init__(self, size: Sequence[int], patch: Sequence[int] | None = None, foreground: float = 0.0) -> None:
@@ -40,10 +39,9 @@ class RandomBox:
     def seeks_foreground(self, position: int) -> bool:
         """Tell whether the draw at this position of a batch is one around foreground.
 
-        Of the first n positions the share, rounded up, is; so of every batch, however processes divide it.
+        Of the first n positions the share is; so of every batch, however processes divide it.
         """
-        before, after = (math.ceil(round(n * self.foreground, 6)) for n in (position, position + 1))
-        return after > before
+        return self._num_around_foreground(position + 1) > self._num_around_foreground(position)
 
     def __call__(self, item: dict[str, Any], seed: int, seek: bool = False) -> dict[str, Any] | None:
         """Return a case's box.
@@ -66,6 +64,12 @@ class RandomBox:
             for key, value in item.items()
             if key != FOREGROUND
         }
+
+    def _num_around_foreground(self, batch_size: int) -> int:
+        if not (batch_size and self.foreground):
+            return 0
+        # nnU-Net's third of a batch of one is none, so that small classes would hardly ever be seen
+        return max(1, batch_size - round(batch_size * (1 - self.foreground)))
 
     def _foreground_voxel(self, item: dict[str, Any], rng: np.random.Generator) -> list[int] | None:
         if FOREGROUND not in item:
