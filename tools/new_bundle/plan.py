@@ -40,6 +40,7 @@ COMPACT_TRAINING: dict[str, Any] = {  # as in hippocampus_segmentation, where it
 COMPACT_LENGTH = {"max_epochs": 100, "steps_per_epoch": 100, "val_interval": 5}
 ENOUGH = 64**3  # a patch of fewer voxels shows too little: a smaller network with a larger patch is better
 MIN_BATCH = 2
+RIGHT = {"l": "r", "lt": "rt"}  # sides in short
 SHARE = 0.05  # of the dataset's voxels in a step, at most: nnU-Net's bound
 Ids = dict[str, Any]
 Candidate = tuple[Ids, list[int]]  # the network's arguments and a patch
@@ -209,8 +210,14 @@ def _train(network: str) -> dict[str, Any]:
 
 
 def has_sides(labels: dict[str, int]) -> bool:
-    """Tell whether left and right are different labels, which mirroring would swap."""
-    return any({"left", "right"} & set(re.split(r"[^a-z]+", name.lower())) for name in labels)
+    """Tell whether left and right are different labels, which mirroring would swap.
+
+    A letter is a side where the other one has a label too, as `Parotid_L` and `Parotid_R`.
+    """
+    names = [re.split(r"[^a-z]+", name.lower()) for name in labels]
+    mirrored = [[RIGHT.get(word, word) for word in words] for words in names]
+    is_pair = any(words != other and other in names for words, other in zip(names, mirrored, strict=True))
+    return is_pair or any({"left", "right"} & set(words) for words in names)
 
 
 def covering_patch(network: str, patch: list[int]) -> list[int]:

@@ -143,6 +143,14 @@ def test_a_normalisation_that_would_be_done_in_part_is_refused(tmp_path, words):
 
 def test_sides_are_not_mirrored():
     assert has_sides({"left kidney": 1}) and has_sides({"kidney_right": 1}) and not has_sides({"cleft": 1})
+    assert has_sides({"Lung L": 1, "Lung R": 2}) and has_sides({"lt_lung": 1, "heart": 2, "rt_lung": 3})
+    card = json.loads((ROOT / "bundles/hanseg_segmentation/card.json").read_text())
+    assert has_sides(card["dataset"]["labels"])
+
+
+@pytest.mark.parametrize("labels", [["LV", "RV", "MYO"], ["L1", "L2"], ["lesion_L", "lesion_M", "organ_R"], []])
+def test_a_letter_is_no_side_by_itself(labels):
+    assert not has_sides({label: value for value, label in enumerate(labels, 1)})
 
 
 @pytest.mark.parametrize("text, size", [("8GB", 8e9), ("500 MB", 5e8), (6, 6e9), ("7.5GiB", 7.5 * 2**30), ("2G", 2e9)])
