@@ -7,11 +7,14 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import CenterSpatialCrop
 
+from scripts.errors import plain_message
+from tests.dicom_series import write_series
 from tools.project import ROOT
 
 
-def preprocessed(bundle, config, section, item):
-    parser = ConfigParser(ConfigParser.load_config_file(ROOT / "bundles" / bundle / "configs" / f"{config}.json"))
+def preprocessed(bundle, configs, section, item):
+    files = [ROOT / "bundles" / bundle / "configs" / f"{name}.json" for name in configs.split("+")]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
     parser.update({"bundle_root": str(ROOT / "bundles" / bundle), "spacing": [1.0, 1.0, 1.0]})
     return parser.get_parsed_content(section)(item)["image"]
 
@@ -40,6 +43,39 @@ def test_a_scan_is_cropped_and_scaled_as_in_pretraining(bundle, config, section,
     assert found.shape == pretrained.shape == (1, 20, 16, 16)
     torch.testing.assert_close(found.as_tensor(), pretrained.as_tensor(), atol=1e-5, rtol=1e-5)
     assert found.mean().item() == pytest.approx(0, abs=1e-4) and found.std().item() == pytest.approx(1, abs=1e-2)
+
+
+def with_tilted_gantry(folder, voxels):
+    affine = np.eye(4)
+    affine[1, 2] = 0.4
+    return write_series(folder / "tilted", voxels.astype(np.int16), affine)
+
+
+def with_nan(folder, voxels):
+    path = folder / "nan.nii"
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+    with path.open("r+b") as file:
+        file.seek(280)  # srow_x
+        file.write(np.float32(np.nan).tobytes())
+    return str(path)
+
+
+@pytest.mark.parametrize(("write", "refusal"), [(with_tilted_gantry, "gantry tilt"), (with_nan, "NaN or infinite")])
+@pytest.mark.parametrize(
+    ("bundle", "configs", "section"),
+    [
+        ("spark3d_pretrain", "train", "train#preprocessing"),
+        ("hippocampus_segmentation", "train", "train#preprocessing"),
+        ("hippocampus_segmentation", "train+evaluate", "validate#preprocessing"),
+        ("hippocampus_segmentation", "inference", "preprocessing"),
+    ],
+)
+def test_what_the_reader_refuses_is_read_by_no_other(bundle, configs, section, write, refusal, scan, tmp_path):
+    """MONAI Label gives scans to the preprocessing as they are; none of our checks runs before."""
+    scan["image"] = write(tmp_path, nib.load(scan["image"]).get_fdata())
+    with pytest.raises(RuntimeError) as refused:
+        preprocessed(bundle, configs, section, scan)
+    assert refusal in str(plain_message(refused.value))
 
 
 @pytest.mark.parametrize("bundle", ["spark3d_pretrain", "vit_mae_pretrain", "nnformer_mae_pretrain"])

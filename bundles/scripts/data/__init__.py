@@ -10,7 +10,6 @@ from .marks import case_marks, image_marks, names_by_image_mark
 from .reading import read_scan
 from .scan_checks import checked_scans
 from .scan_lists import pretraining_scans
-from .scan_reader import ScanReader
 from .scans import find_scans
 from .seeded_dataset import SeededDataset, StepSampler
 from .sharing import rank_share
@@ -23,7 +22,6 @@ __all__ = [
     "CachedDataset",
     "CaseDataset",
     "RandomBox",
-    "ScanReader",
     "SeededDataset",
     "StepSampler",
     "case_marks",

@@ -5,6 +5,7 @@ from .each_channel import RandEachChanneld
 from .foreground import ForegroundVoxelsd
 from .inverted_labels import InvertedLabelsd
 from .label_guided import LabelGuidedVoxelsd
+from .load_scan import LoadScand
 from .load_xray import LoadXrayd
 from .low_resolution import RandLowResolution
 from .mirroring import flipped_axes
@@ -20,6 +21,7 @@ __all__ = [
     "ForegroundVoxelsd",
     "InvertedLabelsd",
     "LabelGuidedVoxelsd",
+    "LoadScand",
     "LoadXrayd",
     "NormalizeMixedIntensityd",
     "PadEndd",
