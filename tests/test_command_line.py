@@ -1,6 +1,9 @@
 """What MONAI passes over ends a run at once, instead of leaving what the user meant at its default."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -106,6 +109,31 @@ def test_the_command_line_of_another_program_is_not_looked_at(monkeypatch, argv)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(sys, "argv", argv)
     start()
+
+
+def test_a_run_that_is_terminated_leaves_no_half_written_file(tmp_path):
+    program = """
+import sys, time
+from scripts.command_line import start
+from scripts.files import write_atomically
+sys.argv = ["monai/bundle/__main__.py", "run"]
+start()
+def write(name):
+    print("writing", flush=True)
+    time.sleep(60)
+write_atomically("model.pt", write)
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "bundles")}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        process.terminate()
+        errors = process.communicate()[1]
+    assert process.returncode == -signal.SIGINT
+    assert errors == "error: stopped; a training goes on where it was with --resume True\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("bundle", bundle_names(ROOT))

@@ -6,14 +6,13 @@ import functools
 import inspect
 import io
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
 import fire
 from fire.parser import DefaultParseValue
 
-from scripts.errors import InputError, check_flags, plain_errors
+from scripts.errors import InputError, check_flags, plain_errors, stop_at_sigterm
 
 Function = Callable[..., None]
 
@@ -53,7 +52,7 @@ def cli(
     fire.Fire(offered, before + [_quoted(argument) for argument in given[len(before) :]])
     try:
         if resumes:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            stop_at_sigterm()
         for call in calls:
             call()
     except KeyboardInterrupt as stop:

@@ -27,7 +27,7 @@ from monai.bundle import (
 )
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from .errors import InputError, check_flags, plain_errors
+from .errors import InputError, check_flags, plain_errors, stop_at_sigterm
 
 PROGRAM = ("monai", "bundle", "__main__.py")
 COMMANDS = ("run", "run_workflow")
@@ -41,13 +41,15 @@ FLAG = re.compile(r"-(-|[a-zA-Z])")  # -1 is a number
 def start() -> None:
     """Show errors as one line from here on, and check the command line; every bundle calls this in `initialize`.
 
-    A command line that is another program's, such as an application that serves the bundle, is not looked at.
+    A run also stops in order at SIGTERM, by which clusters and `torchrun` end it. A command line that is another
+    program's, such as an application that serves the bundle, is not looked at, and its way to end stays its own.
 
     Raises:
         InputError: see `check_settings`.
     """
     plain_errors()
     if Path(sys.argv[0]).parts[-3:] == PROGRAM and sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        stop_at_sigterm()
         check_settings(flags(sys.argv[2:]))
 
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -59,6 +60,14 @@ def plain_errors() -> None:
     sys.excepthook = hook
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_no_echo)
+
+
+def stop_at_sigterm() -> None:
+    """Let SIGTERM stop this process as Ctrl+C does: what is being written is removed, and one line says so.
+
+    Python lets only the main thread call this.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def plain_message(error: BaseException) -> str | None:
