@@ -116,6 +116,18 @@ def test_slices_of_a_thin_patch_stay_whole(roi):
     torch.testing.assert_close(found["image"][middle], expected["image"][middle].as_tensor(), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("factor", "share", "emptiness"), [(1.25, 0.2, 0.03), (1.75, 0.01, 0.005)])
+def test_how_often_and_how_much_a_patch_is_empty_where_the_scan_goes_on(factor, share, emptiness):
+    """The figures in the text of the knob `crop_size`."""
+    roi = (32, 32, 32)
+    scan = {"image": MetaTensor(torch.ones(1, *(int(factor * n) for n in roi)))}
+    moving = RandRotateZoomd("image", [], roi)
+    moving.set_random_state(0)
+    empty = np.array([float((moving(scan)["image"] < 1e-6).float().mean()) for _ in range(1000)])
+    assert (empty > 0).mean() == pytest.approx(share, abs=0.02)
+    assert empty[empty > 0].mean() == pytest.approx(emptiness, abs=0.01)
+
+
 def test_little_of_a_thin_patch_is_empty():
     roi = (160, 160, 14)
     moving = RandRotateZoomd("image", [], roi, zoom_range=(1, 1), prob=1.0)
