@@ -4,10 +4,10 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on CPUs; read when Triton is imported, which MONAI does
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 import importlib
 import json
-import subprocess
 import sys
 import zipfile
 from functools import cache
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm_runs import run_cold, run_warm
 from tools.phantom_xrays import make_xrays
 from tools.phantoms import make_phantoms
 from tools.prepare.prepare import prepare
@@ -105,17 +106,16 @@ def real_data(real_data_or_none):
 
 @pytest.fixture(scope="session")
 def run_bundle():
-    """Run a bundle as its user does and return the finished process."""
+    """Return a function that runs a bundle as its user does, warm or by what starts Python, and tells how it ended."""
 
     def run(bundle, configs, *launcher, cwd=None, check=True, **knobs):
         root = Path(bundle) if os.sep in str(bundle) else ROOT / "bundles" / bundle
         files = [name if os.sep in str(name) else str(root / "configs" / f"{name}.json") for name in configs]
         arguments = [text for key, value in knobs.items() for text in (f"--{key.replace('__', '#')}", str(value))]
-        command = [*(launcher or (sys.executable,)), "-m", "monai.bundle", "run", "--config_file", str(files)]
-        command += ["--bundle_root", str(root), *arguments]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=cwd or root.parent, env=env, capture_output=True, text=True)
-        assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        command = ["monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(root), *arguments]
+        cwd = cwd or root.parent
+        done = run_cold(command, cwd, *launcher) if launcher else run_warm(command, cwd)
+        assert not check or done.returncode == 0, done.output[-9000:]
         return done
 
     return run

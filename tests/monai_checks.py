@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+
+from tests.warm_runs import run_warm
 
 TINY = "['configs/inference.json','configs/tiny.json']"
 
@@ -24,18 +23,17 @@ def check_export(bundle: Path, weights: Path, num_channels: int, work: Path) -> 
     """
     size = json.loads((bundle / "configs" / "tiny.json").read_text())["patch_size"]
     shape = [1, num_channels, *size]
-    common = ("--meta_file", "configs/metadata.json", "--config_file", TINY)
-    # some networks take one size only, and the metadata state the default's
-    stated = ("--_meta_#network_data_format#inputs#image#spatial_shape", size)
-    _monai_bundle("verify_net_in_out", "network_def", *common, *stated, cwd=bundle)
-    _monai_bundle(
-        "ckpt_export", "network_def", "--filepath", work / "model.ts", "--ckpt_file", weights, *common,
-        "--key_in_ckpt", "model", "--use_trace", "True", "--input_shape", shape, cwd=bundle,
-    )  # fmt: skip
     image = torch.randn(shape)
     torch.save(image, work / "in.pt")
     run_python(
-        "import torch; from monai.bundle import ConfigParser\n"
+        "import torch\n"
+        "from monai.bundle import ConfigParser, ckpt_export, verify_net_in_out\n"
+        f"config = {{'meta_file': 'configs/metadata.json', 'config_file': {TINY}}}\n"
+        # some networks take one size only, and the metadata state the default's
+        f"stated = {{'_meta_#network_data_format#inputs#image#spatial_shape': {size}}}\n"
+        "verify_net_in_out('network_def', **config, **stated)\n"
+        f"ckpt_export('network_def', {str(work / 'model.ts')!r}, {str(weights)!r}, **config,\n"
+        f"    key_in_ckpt='model', use_trace=True, input_shape={shape})\n"
         f"parser = ConfigParser(ConfigParser.load_config_files({TINY}))\n"
         "network = parser.get_parsed_content('network_def').eval()\n"
         f"network.load_state_dict(torch.load({str(weights)!r}, weights_only=True)['model'])\n"
@@ -69,15 +67,6 @@ def check_properties(bundle: Path, workflow: str, data: Path, work: Path) -> Non
 
 def run_python(code: str, cwd: Path) -> str:
     """Run code in a process of its own and return what it prints."""
-    return _run([sys.executable, "-c", code], cwd)
-
-
-def _monai_bundle(*arguments: object, cwd: Path) -> None:
-    _run([sys.executable, "-m", "monai.bundle", *map(str, arguments)], cwd)
-
-
-def _run(command: list[str], cwd: Path) -> str:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    done = run_warm(["-c", code], cwd)
+    assert done.returncode == 0, done.output
+    return done.output

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.warm_runs import Finished, run_warm
+from tests.warm_runs import run_warm
 from tools.project import ROOT
 
 PRETRAIN, SEGMENT = "spark3d_pretrain", "hippocampus_segmentation"
@@ -126,8 +126,8 @@ def run_cold(run_bundle, tmp_path):
     def run(bundle, configs, *launcher, **knobs):
         (tmp_path / "elsewhere").mkdir()
         folders = {"output_dir": tmp_path / "out", "ckpt_dir": tmp_path / "models"}
-        done = run_bundle(bundle, configs, *launcher, cwd=tmp_path / "elsewhere", check=False, **folders | knobs)
-        return Finished(done.returncode, done.stdout + done.stderr)
+        launcher = launcher or (sys.executable,)
+        return run_bundle(bundle, configs, *launcher, cwd=tmp_path / "elsewhere", check=False, **folders | knobs)
 
     return run
 

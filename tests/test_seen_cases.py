@@ -34,7 +34,7 @@ def run(run_bundle, data, tmp_path_factory):
         folders = {"dataset_dir": data[0], "output_dir": folder, "ckpt_dir": folder / "models"}
         done = run_bundle(bundle, [*configs, "tiny"], check=check, **folders, **knobs)
         assert check or done.returncode == 1
-        return folder, done.stdout + done.stderr
+        return folder, done.output
 
     return in_folder
 

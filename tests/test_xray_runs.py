@@ -50,7 +50,7 @@ def finetuned(bundles: Path, run_bundle: Any, xrays: Path, work: Path, pretraine
         bundles / CLASSIFY, ["train", "tiny"], dataset_dir=xrays, output_dir=folder, ckpt_dir=folder / "models",
         pretrained=pretrained,
     )  # fmt: skip
-    assert "transferred encoder" in done.stdout and "training images" in done.stdout
+    assert "transferred encoder" in done.output and "training images" in done.output
     return folder / "models"
 
 
@@ -135,6 +135,6 @@ def test_a_missing_image_is_one_line(run_bundle: Any, xrays: Path, tmp_path: Pat
     )
     assert (
         done.returncode != 0
-        and "row 2 (00000001_000.png) has no image" in done.stderr
-        and "Traceback" not in done.stderr
+        and "row 2 (00000001_000.png) has no image" in done.output
+        and "Traceback" not in done.output
     )

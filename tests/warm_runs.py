@@ -1,15 +1,23 @@
-"""Runs of a bundle as by `python -m monai.bundle run`, each in its own process, but without seconds of imports."""
+"""Runs of a bundle as by `python -m monai.bundle run`, each in its own process.
+
+Warm ones are forks of a server that has imported what all need, which takes a new Python seconds.
+"""
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
 import runpy
 import signal
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+from tools.project import ROOT
 
 PRELOADED = ["monai.bundle", "monai.engines", "monai.handlers", "ignite.handlers", "itk", "tests.warm_runs"]
 
@@ -20,14 +28,28 @@ class Finished(NamedTuple):
 
 
 def run_warm(command: list[str], cwd: Path, max_file_bytes: int | None = None) -> Finished:
-    """Run `command`, the arguments after `python -m`, from `cwd`; files cannot grow beyond `max_file_bytes`."""
+    """Run a module from `cwd`; no file can grow beyond `max_file_bytes`.
+
+    Args:
+        command: the arguments after `python -m`; or "-c" and code, as Python takes them.
+        cwd: folder to run in.
+        max_file_bytes: as a disk would be full.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    log = cwd / "output.txt"
-    process = context.Process(target=_run, args=(command, str(cwd), str(log), max_file_bytes))
-    process.start()
-    process.join()
-    return Finished(process.exitcode or 0, log.read_text())
+    with tempfile.NamedTemporaryFile("r") as log:
+        process = context.Process(target=_run, args=(command, str(cwd), log.name, max_file_bytes))
+        process.start()
+        process.join()
+        return Finished(process.exitcode or 0, log.read())
+
+
+def run_cold(command: list[str], cwd: Path, *launcher: str) -> Finished:
+    """Run a module, given as for `run_warm`, by what starts Python: `sys.executable`, or a program that takes it."""
+    env = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONPATH": str(ROOT)}
+    line = [*launcher, "-m", *command]
+    done = subprocess.run(line, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Finished(done.returncode, done.stdout)
 
 
 def _run(command: list[str], cwd: str, log: str, max_file_bytes: int | None) -> None:
@@ -36,17 +58,19 @@ def _run(command: list[str], cwd: str, log: str, max_file_bytes: int | None) -> 
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+    faulthandler.enable()
     sys.path.insert(0, cwd)
     if max_file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
     sys.argv = command
-    code = 0
     try:
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if command[0] == "-c":
+            exec(command[1], {"__name__": "__main__"})
+        else:
+            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    except SystemExit:
+        raise  # its message is told by multiprocessing
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        code = 1
-    sys.exit(code)
+        sys.exit(1)

@@ -49,7 +49,7 @@ def simulate(job: Path, bundle: str, scans: dict[str, Path], **knobs: object) ->
         ],
         cwd=job.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    return Run(run, done.stdout + done.stderr)
+    return Run(run, done.output)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -135,7 +135,7 @@ def test_the_models_are_checkpoints_like_any_other(pretrained, finetuned, scans,
     knobs = {"dataset_dir": scans["south"] / "labelled", "num_folds": 2, "max_epochs": 2, "ckpt_dir": tmp_path / "own"}
     model = pretrained.server / "FL_global_model.pt"
     done = run_bundle(SEGMENT, ["train", "tiny"], pretrained=model, output_dir=tmp_path / "own", **knobs)
-    assert "transferred encoder" in done.stdout and "0 skipped" in done.stdout
+    assert "transferred encoder" in done.output and "0 skipped" in done.output
     assert torch.load(model, weights_only=True)["plan"]["steps"] == ROUNDS * EPOCHS * 3
 
 
