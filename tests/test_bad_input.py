@@ -166,6 +166,11 @@ def test_cold_checkpoint_and_inference(run_cold, refused, scans):
     refused(finished, "no checkpoint at", "models/model.pt", "train first")
 
 
+def test_warm_inference_finds_no_more_code_than_cold(run, refused, scans, tmp_path):
+    finished = run(SEGMENT, ("inference",), dataset_dir=scans, bundle_root=tmp_path)
+    refused(finished, f"bundle_root is {tmp_path}, which is no bundle")
+
+
 # --- data ------------------------------------------------------------------------------------------------------------
 
 

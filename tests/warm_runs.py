@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tools.project import ROOT
 
+# nothing that imports `scripts`: every bundle brings its own
 PRELOADED = ["monai.bundle", "monai.engines", "monai.handlers", "ignite.handlers", "itk", "tests.warm_runs"]
 
 
@@ -59,7 +60,8 @@ def _run(command: list[str], cwd: str, log: str, max_file_bytes: int | None) -> 
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     faulthandler.enable()
-    sys.path.insert(0, cwd)
+    # pytest's path has the checkout's `scripts`, with which a bundle without its own would run
+    sys.path[:] = [cwd, *(folder for folder in sys.path if folder != str(ROOT / "bundles"))]
     if max_file_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
