@@ -47,10 +47,12 @@ class Killer:
 def train(run_bundle, phantoms, xrays, tmp_path):
     data = {"unlabelled": phantoms / "unlabelled", "labelled": phantoms / "labelled", "xrays": xrays}
 
-    def run(bundle, name, *launcher, configs=("train", "tiny"), check=True, **knobs):
+    def run(bundle, name, *launcher, configs=("train", "tiny"), ends=0, says="", **knobs):
         folder = tmp_path / name
         folders = {"output_dir": folder, "ckpt_dir": folder / "models", "cache_dir": tmp_path / "cache"}
-        run_bundle(bundle, configs, *launcher, check=check, dataset_dir=data[BUNDLES[bundle]], **folders, **knobs)
+        knobs |= {"dataset_dir": data[BUNDLES[bundle]], **folders}
+        done = run_bundle(bundle, configs, *launcher, check=False, **knobs)
+        assert done.returncode == ends and says in done.output, done.output[-9000:]
         return folder
 
     return run
@@ -64,7 +66,8 @@ def test_resumed_equals_unbroken_to_the_last_digit(train, tmp_path, bundle):
     # killed in the middle of the second epoch, of which the events are written and the state is not
     killer = {"+train#handlers": [{"_target_": "tests.test_training.Killer", "iteration": steps // 3 + 2}]}
     (tmp_path / "killer.json").write_text(json.dumps(killer))
-    broken = train(bundle, "broken", configs=("train", "tiny", f"{tmp_path}/killer.json"), max_epochs=3, check=False)
+    killed = {"configs": ("train", "tiny", f"{tmp_path}/killer.json"), "ends": -signal.SIGKILL}
+    broken = train(bundle, "broken", max_epochs=3, **killed)
     assert max(losses(broken)) < steps
     assert torch.load(broken / "models/training_state.pt", weights_only=True)["epoch"] == 1
     train(bundle, "broken", max_epochs=3, resume=True)
@@ -106,7 +109,8 @@ def test_the_coarser_levels_are_trained_where_asked(train):
 )
 def test_a_training_is_not_resumed_with_other_cases(train, bundle, knobs):
     before = weights(train(bundle, "run", max_epochs=1))
-    folder = train(bundle, "run", max_epochs=2, resume=True, check=False, **knobs)
+    refused = {"ends": 1, "says": "belongs to another training, with cases"}
+    folder = train(bundle, "run", max_epochs=2, resume=True, **refused, **knobs)
     after = torch.load(folder / "models" / "training_state.pt", weights_only=True)
     assert after["epoch"] == 1 and all(torch.equal(after["model"][key], value) for key, value in before.items())
 
@@ -119,7 +123,8 @@ def test_scores_on_training_cases_are_refused(train, phantoms, tmp_path):
     assert len(marks) in (2, 3)
     configs = ("train", "evaluate", "tiny")
     scores = folder / "metrics.json"
-    train("hippocampus_segmentation", "run", configs=configs, num_folds=2, test_fraction=0.7, check=False)
+    refused = {"test_fraction": 0.7, "ends": 1, "says": "was trained on"}
+    train("hippocampus_segmentation", "run", configs=configs, num_folds=2, **refused)
     assert not scores.exists()
     train("hippocampus_segmentation", "run", configs=configs, num_folds=2, split=tmp_path / "split.json")
     assert scores.exists()
