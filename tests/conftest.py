@@ -108,11 +108,11 @@ def real_data(real_data_or_none):
 def run_bundle():
     """Return a function that runs a bundle as its user does, warm or by what starts Python, and tells how it ended."""
 
-    def run(bundle, configs, *launcher, cwd=None, check=True, **knobs):
+    def run(bundle, configs, *launcher, cwd=None, check=True, module="monai.bundle", **knobs):
         root = Path(bundle) if os.sep in str(bundle) else ROOT / "bundles" / bundle
         files = [name if os.sep in str(name) else str(root / "configs" / f"{name}.json") for name in configs]
         arguments = [text for key, value in knobs.items() for text in (f"--{key.replace('__', '#')}", str(value))]
-        command = ["monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(root), *arguments]
+        command = [module, "run", "--config_file", str(files), "--bundle_root", str(root), *arguments]
         cwd = cwd or root.parent
         done = run_cold(command, cwd, *launcher) if launcher else run_warm(command, cwd)
         assert not check or done.returncode == 0, done.output[-9000:]
