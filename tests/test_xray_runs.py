@@ -1,4 +1,4 @@
-"""The road of the 2D bundles on generated X-rays: pretrain, fine-tune, evaluate, infer, export; checkout and zips."""
+"""The road of the 2D bundles on generated X-rays: pretrain, fine-tune, evaluate, infer, export; in part from zips."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def finetuned(bundles: Path, run_bundle: Any, xrays: Path, work: Path, pretraine
     return folder / "models"
 
 
+@pytest.mark.parametrize("bundles", ["checkout"], indirect=True)
 def test_reconstruction_is_scored_and_shown(
     bundles: Path, run_bundle: Any, xrays: Path, work: Path, pretrained: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_the_checkpoint_says_what_it_was_trained_on(finetuned: Path) -> None:
     assert plan["pretrained_on"] and plan["pretrained_on"] == plan["trained_on"]  # the same patients are left out
 
 
+@pytest.mark.parametrize("bundles", ["checkout"], indirect=True)
 @pytest.mark.parametrize("name", [PRETRAIN, CLASSIFY])
 def test_monai_verifies_and_exports(
     bundles: Path, name: str, pretrained: Path, finetuned: Path, tmp_path: Path
@@ -119,6 +121,7 @@ def test_monai_verifies_and_exports(
     check_export(bundles / name, pretrained if name == PRETRAIN else finetuned / "model.pt", 3, tmp_path)
 
 
+@pytest.mark.parametrize("bundles", ["checkout"], indirect=True)
 @pytest.mark.parametrize("name", [PRETRAIN, CLASSIFY])
 @pytest.mark.parametrize("workflow", ["train", "inference"])
 def test_monai_finds_the_properties_it_wants(
