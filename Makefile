@@ -26,7 +26,7 @@ types: setup
 
 test: lint types
 	$(BIN)/python -m tools.render --check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 demo: setup
 	$(BIN)/python -m tools.demo $(if $(DATA),--data "$(DATA)") $(if $(UNLABELLED),--unlabelled "$(UNLABELLED)") \

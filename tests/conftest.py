@@ -22,6 +22,13 @@ from tools.prepare.prepare import prepare
 from tools.project import ROOT
 from tools.release import main as release
 
+LONG_FILES = ("test_runs", "test_real_scans", "test_training", "test_bad_input")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes, of which none shall be left to one worker at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG_FILES)
+
 
 @pytest.fixture(scope="session")
 def own_modules():
