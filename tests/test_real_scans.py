@@ -84,9 +84,11 @@ def glioma(real_data, tmp_path, card):
 def test_train_evaluate_and_segment_the_whole_scan(run_bundle, request, card, tmp_path, bundle, data, knobs):
     dataset_dir, scan = request.getfixturevalue(data)
     knobs = {"ckpt_dir": tmp_path / "models", "patch_size": "[48,48,48]"} | knobs
-    run_bundle(bundle, ["train", "tiny"], dataset_dir=dataset_dir, output_dir=tmp_path / "out", **knobs)
-    run_bundle(bundle, ["train", "evaluate", "tiny"], dataset_dir=dataset_dir, output_dir=tmp_path / "scores", **knobs)
-    run_bundle(bundle, ["inference", "tiny"], dataset_dir=scan, output_dir=tmp_path / "masks", **knobs)
+    cases = knobs | {"dataset_dir": dataset_dir, "validate__inferer__overlap": 0.25}  # less than half the windows
+    run_bundle(bundle, ["train", "tiny"], output_dir=tmp_path / "out", max_epochs=1, **cases)
+    run_bundle(bundle, ["train", "evaluate", "tiny"], output_dir=tmp_path / "scores", **cases)
+    knobs |= {"dataset_dir": scan, "inferer__overlap": 0.25}
+    run_bundle(bundle, ["inference", "tiny"], output_dir=tmp_path / "masks", **knobs)
     dataset = card(bundle)["dataset"]
     classes = dataset.get("regions") or dataset["labels"].keys() - {"background"}
     summary = json.loads((tmp_path / "scores" / "metrics.json").read_text())["summary"]
@@ -139,9 +141,12 @@ def test_a_release_is_prepared_trained_on_and_segmented_on_its_own_grid(run_bund
     for path in (tmp_path / "data" / "imagesTr").glob(f"{first}_*"):
         (tmp_path / "scan" / path.name).symlink_to(path)
     bundle, models = f"{layout.__name__}_segmentation", {"ckpt_dir": tmp_path / "models"}
+    # windows for a whole head, of which those of the preset's size would be thousands
     short = {"dataset_dir": tmp_path / "data", "num_folds": 2, "max_epochs": 1, "steps_per_epoch": 2}
+    short["validate__inferer__roi_size"] = "[96,96,96]"
     run_bundle(bundle, ["train", "tiny"], output_dir=tmp_path / "out", **models, **short)
-    run_bundle(bundle, ["inference", "tiny"], dataset_dir=tmp_path / "scan", output_dir=tmp_path / "masks", **models)
+    whole = {"dataset_dir": tmp_path / "scan", "inferer__roi_size": "[96,96,96]"}
+    run_bundle(bundle, ["inference", "tiny"], output_dir=tmp_path / "masks", **models, **whole)
     found = nib.load(next((tmp_path / "masks").glob("*_seg.nii.gz")))
     assert found.shape == grids[1].shape and np.allclose(found.affine, grids[1].affine, atol=1e-4)
 
