@@ -208,6 +208,30 @@ def test_distances_in_voxels_are_called_so_and_units_are_not_mixed(results, tmp_
         copied(results, tmp_path / "mixed", lambda record: in_voxels(record, only="mae"))
 
 
+def test_right_empty_answers_are_counted_and_their_rule_is_said(results, tmp_path):
+    assert "rightly leaves it empty" not in table(copied(results, tmp_path), "Paired differences").note
+    (tmp_path / "healthy").mkdir()
+
+    def healthy(record):
+        for row in record["cases"]:
+            if row["case"] in ("phantom_000", "phantom_001"):
+                value = None if record["initialisation"] == "scratch" else 0.0
+                row |= {"dsc": value, "nsd": value, "hd95_mm": value}
+        return record
+
+    section = copied(results, tmp_path / "healthy", healthy)
+    note = table(section, "Paired differences").note
+    assert "the empty answer scores DSC 1" in note and "That is so in up to 2 test cases of a row." in note
+    values = []
+    for seed in (0, 1, 2):
+        path = tmp_path / "healthy" / "records" / f"phantoms-resenc-scratch-default-n3-seed{seed}-fold0.json"
+        rows = json.loads(path.read_text())["cases"]
+        values.append(np.mean([row["dsc"] for row in rows if row["dsc"] is not None]))
+    first = table(section, "Test scores").rows[0]
+    assert first[4] == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+    assert first[7] == "–"  # the only case with a distance is one of them
+
+
 def test_the_mean_is_over_the_reported_classes(results, tmp_path):
     one = json.loads(next((results / "records" / "smallest").glob("phantoms-*.json")).read_text())
     name = one["cases"][0]["class"]

@@ -7,7 +7,7 @@ from tools.report.comparison import Comparison, compare, holm
 from tools.report.convergence import area, final_score, median_or_none, steps_to_reach, window_of
 from tools.report.intervals import Interval, over_cases, over_seeds
 from tools.report.ranks import rank_arms
-from tools.report.records import Arm, score_table
+from tools.report.records import Arm, mean_counted, own_scores, right_empty_cases, score_table, shared_records
 
 
 def arms(rng, seeds=3, cases=40, difference=0.0, noise=0.02):
@@ -154,10 +154,44 @@ def test_ranks_and_their_stability():
 def test_arms_are_compared_on_shared_seeds_and_cases_only():
     first = arm(record(cases={"a": 0.1, "b": 0.2}), record(cases={"a": 0.3, "b": 0.4}))
     second = arm(record(cases={"b": 0.5, "c": 0.6}))
-    ours, theirs = score_table([first, second], "dsc")
+    ours, theirs = score_table([first, second])
     assert ours.tolist() == [[0.2]] and theirs.tolist() == [[0.5]]
     with pytest.raises(InputError, match="share no test case"):
-        score_table([first, arm(record(cases={"d": 1.0}))], "dsc")
+        score_table([first, arm(record(cases={"d": 1.0}))])
+
+
+def healthy_and_ill(healthy):
+    return {f"ill_{n}": 0.8 for n in range(20)} | {f"healthy_{n}": healthy for n in range(20)}
+
+
+def test_a_lesion_invented_in_a_healthy_case_counts_against_the_right_empty_answer():
+    right, wrong = record(cases=healthy_and_ill(None)), record(cases=healthy_and_ill(0.0))
+    good, bad, sometimes = arm(right, right, right), arm(wrong, wrong, wrong), arm(wrong, right, right)
+    found = compare(*score_table([bad, good]))
+    assert (found.difference, found.num_cases) == (-0.5, 40) and found.p < 1e-4
+    assert right_empty_cases(shared_records([bad, good])) == 20
+    arms_by_name = {"good": good, "bad": bad, "sometimes": sometimes}
+    # alone, a seed's mean is over its own cases as in its metrics.json
+    means = {name: mean_counted(own_scores(one, "dsc"), axis=1) for name, one in arms_by_name.items()}
+    assert means["good"] == pytest.approx([0.8] * 3) and means["bad"] == pytest.approx([0.4] * 3)
+    assert means["sometimes"] == pytest.approx([0.4, 0.8, 0.8])
+    interval = over_cases(own_scores(sometimes, "dsc"))
+    assert interval is not None and interval.low < np.mean(means["sometimes"]) < interval.high
+    assert compare(*score_table([sometimes, good])).difference == pytest.approx(-0.5 / 3)
+    # nothing is compared where all are rightly empty
+    assert compare(*score_table([good, good])).num_cases == 20 and not right_empty_cases(shared_records([good, good]))
+    ranks = rank_arms({"data": np.array([scores.mean(axis=0) for scores in score_table([bad, good, sometimes])])}, 10)
+    assert ranks.mean.tolist() == [3, 1, 2]
+
+
+def test_a_class_invented_beside_another_counts_by_itself():
+    one = record()
+    one["cases"] = [{"case": "a", "class": name, "dsc": dice} for name, dice in (("x", 0.6), ("y", 0.0))]
+    other = record()
+    other["cases"] = [one["cases"][0], one["cases"][1] | {"dsc": None}]
+    ours, theirs = score_table([arm(one), arm(other)])
+    assert ours.tolist() == [[0.3]] and theirs.tolist() == [[0.8]]
+    assert own_scores(arm(other), "dsc").tolist() == [[0.6]]
 
 
 def test_folds_of_a_seed_are_one_training_in_the_statistics():
@@ -166,5 +200,5 @@ def test_folds_of_a_seed_are_one_training_in_the_statistics():
         ("data", "net", "scratch", "default", 10),
         {run: record(cases={"a": value, "b": value + 0.5}) for run, value in values.items()},
     )
-    (table,) = score_table([folded], "dsc")
+    (table,) = score_table([folded])
     np.testing.assert_allclose(table, [[0.01, 0.51], [0.11, 0.61]])

@@ -170,6 +170,16 @@ def test_comparison_is_symmetric_in_the_arms():
     assert "Both arms reach a mean Dice of 0.800" in compare_arms(metrics(0.8), metrics(0.8001))
 
 
+def test_a_right_empty_answer_is_ahead_of_an_invented_one():
+    def metrics(healthy):
+        rows = [{"case": case, "class": "x", "dsc": dice} for case, dice in (("ill", 0.8), ("healthy", healthy))]
+        mean = 0.8 if healthy is None else (0.8 + healthy) / 2
+        return {"summary": {"mean": {"dsc": {"mean": mean}}}, "cases": rows}
+
+    assert "ahead in 0 of 2" in compare_arms(metrics(0.0), metrics(None))
+    assert "ahead in 1 of 2" in compare_arms(metrics(None), metrics(0.0))
+
+
 def test_curves_of_a_resumed_run_take_the_later_value(tmp_path):
     for run, steps in enumerate([range(0, 6), range(3, 10)]):
         with SummaryWriter(str(tmp_path / "tensorboard"), filename_suffix=f".{run}") as writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..report.records import case_scores
+from ..report.records import paired_dice
 
 METRICS = ("dsc", "nsd", "hd95_mm")
 
@@ -72,9 +72,9 @@ def compare_arms(finetuned: Metrics, scratch: Metrics) -> str:
     """Say which arm has the higher mean Dice, by how much, in how many cases, and how little that proves."""
     ours, theirs = (metrics["summary"]["mean"]["dsc"]["mean"] for metrics in (finetuned, scratch))
     gain = ours - theirs
-    per_case = [case_scores(metrics, "dsc") for metrics in (finetuned, scratch)]
-    higher = sum(dice > per_case[1][case] for case, dice in per_case[0].items())
-    n = len(per_case[0])
+    first_scores, second_scores = paired_dice([finetuned, scratch])
+    higher = sum(dice > second_scores[case] for case, dice in first_scores.items())
+    n = len(first_scores)
     if abs(gain) < 0.0005:
         first = f"Both arms reach a mean Dice of {ours:.3f}"
     else:

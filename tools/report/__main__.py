@@ -181,7 +181,7 @@ def _rankable(results: Results) -> dict[int | None, dict[str, list[Arm]]]:
 
 
 def _stacked(arms: list[Arm]) -> Scores:
-    return np.array([scores.mean(axis=0) for scores in score_table(arms, "dsc")])
+    return np.array([scores.mean(axis=0) for scores in score_table(arms)])
 
 
 def _reconstructions(results: Results, folder: Path) -> list[Picture]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ..pages import INK, MOST_INSIDE, dress
 from .convergence import record_curve
 from .ranks import Ranks
-from .records import Arm, score_table
+from .records import Arm, mean_counted, own_scores
 
 COLOURS = ("#5b6472", "#0f766e", "#c2571a", "#3b6ea5", "#8b5fbf", "#b5871b", "#c0396b", "#4d7c0f")
 STYLES = ("-", "--", ":", "-.")  # of lines whose colours come round
@@ -44,7 +44,7 @@ def label_efficiency(arms: Sequence[Arm], title: str, all_cases: int) -> Figure:
     figure, axes = _plot(len(lines))
     for number, (label, line) in enumerate(lines.items()):
         budgets = [all_cases if arm.budget is None else arm.budget for arm in line]
-        per_seed = [score_table([arm], "dsc")[0].mean(axis=1) for arm in line]
+        per_seed = [mean_counted(own_scores(arm, "dsc"), axis=1) for arm in line]
         middle = [float(values.mean()) for values in per_seed]
         colour, style = _look(number)
         axes.plot(budgets, middle, style, color=colour, marker="o", markersize=3, label=label)

@@ -17,6 +17,10 @@ from ..experiment.places import STUDY
 from ..experiment.study import sources_of
 
 KEYS = ("dataset", "network", "initialisation", "variant", "budget")
+COMPARED_RULE = (
+    "Where one training marks a class that is not there and another rightly leaves it empty, the empty answer scores "
+    "DSC 1 in the comparison of both."
+)
 Record = dict[str, Any]
 Scores = NDArray[np.float64]
 
@@ -133,12 +137,22 @@ def _read_study(folder: Path) -> Results:
 
 def case_scores(record: Record, metric: str) -> dict[str, float]:
     """Return each test case's mean over the reported classes; a case of which no class counts is left out."""
-    values: dict[str, list[float]] = {}
-    reported = record.get("reported_classes")
-    for row in record["cases"]:
-        if row[metric] is not None and (reported is None or row["class"] in reported):
-            values.setdefault(row["case"], []).append(row[metric])
-    return {case: float(np.mean(scores)) for case, scores in values.items()}
+    return _case_means({key: value for key, value in _class_scores(record, metric).items() if value is not None})
+
+
+def paired_dice(records: list[Record]) -> list[dict[str, float]]:
+    """Return each record's test cases' mean Dice over the reported classes that count in any of them.
+
+    Only cases that all have; see `COMPARED_RULE`.
+    """
+    scores, counted = _dice_that_counts(records)
+    return [_case_means({key: _or_one(one[key]) for key in counted}) for one in scores]
+
+
+def right_empty_cases(records: list[Record]) -> int:
+    """Return the number of test cases in which `COMPARED_RULE` gives some of the records a Dice of 1."""
+    scores, counted = _dice_that_counts(records)
+    return len({case for case, name in counted if any(one[case, name] is None for one in scores)})
 
 
 def shared_runs(arms: list[Arm]) -> list[tuple[int, int]]:
@@ -146,11 +160,20 @@ def shared_runs(arms: list[Arm]) -> list[tuple[int, int]]:
     return sorted(set.intersection(*(set(arm.runs) for arm in arms)))
 
 
-def score_table(arms: list[Arm], metric: str) -> list[Scores]:
-    """Return one (seeds, cases) array per arm, of the seeds, folds and cases that all of them have.
+def shared_records(arms: list[Arm]) -> list[Record]:
+    """Return the records of some arms, one arm after the other, of the seeds and folds that all have."""
+    return [arm.runs[run] for arm in arms for run in shared_runs(arms)]
 
-    Folds of one seed are averaged: they share the pretraining and most training cases, so they are no trainings of
-    their own.
+
+def own_scores(arm: Arm, metric: str) -> Scores:
+    """Return an arm's (seeds, cases) array, NaN where a case does not count in any fold of a seed."""
+    scores = {run: case_scores(record, metric) for run, record in arm.runs.items()}
+    cases = sorted(set().union(*scores.values()))
+    return _by_seed(scores, cases)
+
+
+def score_table(arms: list[Arm]) -> list[Scores]:
+    """Return one (seeds, cases) array of Dice per arm, of the seeds, folds and cases that all of them have.
 
     Raises:
         InputError: they share none.
@@ -158,14 +181,55 @@ def score_table(arms: list[Arm], metric: str) -> list[Scores]:
     runs = shared_runs(arms)
     if not runs:
         raise InputError(f"{arms[0].label} and {arms[-1].label} share no seed: run the same seeds of both")
-    scores = [{run: case_scores(arm.runs[run], metric) for run in runs} for arm in arms]
-    cases = sorted(set.intersection(*(set(one) for by_run in scores for one in by_run.values())))
+    scores = paired_dice(shared_records(arms))
+    cases = sorted(scores[0])
     if not cases:
-        raise InputError(f"{arms[0].label} and {arms[-1].label} share no test case: they are of different splits")
-    seeds = sorted({seed for seed, _ in runs})
+        raise InputError(
+            f"{arms[0].label} and {arms[-1].label} share no test case that counts: they are of different splits, or "
+            "all masks are empty"
+        )
+    parts = [scores[start : start + len(runs)] for start in range(0, len(scores), len(runs))]
+    return [_by_seed(dict(zip(runs, part, strict=True)), cases) for part in parts]
 
-    def mean_over_folds(by_run: dict[tuple[int, int], dict[str, float]], seed: int) -> list[float]:
-        folds = [by_run[run] for run in runs if run[0] == seed]
-        return [float(np.mean([fold[case] for fold in folds])) for case in cases]
 
-    return [np.array([mean_over_folds(by_run, seed) for seed in seeds]) for by_run in scores]
+def mean_counted(scores: Scores, axis: int) -> Scores:
+    """Return the mean of what is not NaN, NaN where there is nothing."""
+    return np.asarray(np.ma.masked_invalid(scores).mean(axis=axis).filled(np.nan))
+
+
+def _by_seed(scores: dict[tuple[int, int], dict[str, float]], cases: list[str]) -> Scores:
+    """Return a (seeds, cases) array of what was scored by seed and fold.
+
+    Folds of one seed are averaged: they share the pretraining and most training cases, so they are no trainings of
+    their own.
+    """
+    seeds = sorted({seed for seed, _ in scores})
+    tables = [[[one.get(case, np.nan) for case in cases] for run, one in scores.items() if run[0] == s] for s in seeds]
+    return np.array([mean_counted(np.array(table), axis=0) for table in tables])
+
+
+def _class_scores(record: Record, metric: str) -> dict[tuple[str, str], float | None]:
+    """Return the scores of the reported classes by case and class, None where one does not count."""
+    reported = record.get("reported_classes")
+    rows = (row for row in record["cases"] if reported is None or row["class"] in reported)
+    return {(row["case"], row["class"]): row[metric] for row in rows}
+
+
+def _dice_that_counts(
+    records: list[Record],
+) -> tuple[list[dict[tuple[str, str], float | None]], list[tuple[str, str]]]:
+    """Return the Dice of each record, and the cases and classes that all have and that count in any."""
+    scores = [_class_scores(record, "dsc") for record in records]
+    shared = [key for key in scores[0] if all(key in one for one in scores)]
+    return scores, [key for key in shared if any(one[key] is not None for one in scores)]
+
+
+def _or_one(score: float | None) -> float:
+    return 1.0 if score is None else score
+
+
+def _case_means(scores: dict[tuple[str, str], float]) -> dict[str, float]:
+    by_case: dict[str, list[float]] = {}
+    for (case, _), score in scores.items():
+        by_case.setdefault(case, []).append(score)
+    return {case: float(np.mean(values)) for case, values in by_case.items()}

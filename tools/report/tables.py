@@ -12,7 +12,19 @@ from .comparison import Comparison, compare, holm
 from .convergence import SHARES, area, final_score, steps_to_reach, window_of
 from .intervals import Interval, over_cases
 from .ranks import Ranks
-from .records import Arm, Record, Results, Scores, score_table, shared_runs
+from .records import (
+    COMPARED_RULE,
+    Arm,
+    Record,
+    Results,
+    Scores,
+    mean_counted,
+    own_scores,
+    right_empty_cases,
+    score_table,
+    shared_records,
+    shared_runs,
+)
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,10 @@ def score_rows(results: Results) -> Table:
     for arm in results.arms:
         cells = [arm.dataset, arm.label, _budget(arm), str(len({seed for seed, _ in arm.runs}))]
         for metric, (_, digits) in metrics.items():
-            scores = score_table([arm], metric)[0]
+            scores = own_scores(arm, metric)
             cells.append(_spread(scores, digits))
             if metric == "dsc":
-                cells.append(_interval(over_cases(scores.mean(axis=0))))
+                cells.append(_interval(over_cases(scores)))
         steps = sorted({record["steps"] for record in arm.runs.values()})
         rows.append([*cells, "–".join(f"{step:,}" for step in dict.fromkeys((steps[0], steps[-1]))), _hours(arm)])
     names = [name for name, _ in metrics.values()]
@@ -53,7 +65,7 @@ def score_rows(results: Results) -> Table:
 def paired(results: Results) -> list[tuple[Arm, Arm, Comparison]]:
     """Compare every arm with its reference, as far as both have been run with the same seeds."""
     pairs = [(arm, other) for arm in results.arms if (other := results.reference(arm)) and shared_runs([arm, other])]
-    return [(arm, other, compare(*score_table([arm, other], "dsc"))) for arm, other in pairs]
+    return [(arm, other, compare(*score_table([arm, other]))) for arm, other in pairs]
 
 
 def difference_rows(results: Results) -> Table:
@@ -82,6 +94,9 @@ def difference_rows(results: Results) -> Table:
         f"corrected for the {len(rows)} comparisons of this table. The test takes these trained networks as given: a "
         "difference also counts as shown only if Student's interval over seeds leaves out zero."
     )
+    empty = max((right_empty_cases(shared_records([arm, other])) for arm, other, _ in pairs), default=0)
+    if empty:
+        note += f" {COMPARED_RULE} That is so in up to {empty} test cases of a row."
     columns = ["dataset", "arm", "cases", "compared with", "difference", "95 % over cases", "95 % over seeds"]
     columns += ["seeds ahead", "p", "Holm", "shows"]
     return Table("Paired differences", note, columns, rows, [arm.pattern for arm, _, _ in pairs])
@@ -168,7 +183,10 @@ def _budget(arm: Arm) -> str:
 
 
 def _spread(scores: Scores, digits: int) -> str:
-    means = scores.mean(axis=1)
+    means = mean_counted(scores, axis=1)
+    means = means[~np.isnan(means)]  # without a seed of which no case counts
+    if not len(means):
+        return "–"
     spread = f" ± {means.std(ddof=1):.{digits}f}" if len(means) > 1 else ""
     return f"{means.mean():.{digits}f}{spread}"
 
