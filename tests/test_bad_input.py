@@ -284,6 +284,8 @@ def test_resume_with_other_settings(run, refused, scans, tmp_path):
     before = files_below(tmp_path / "models")
     finished = run(PRETRAIN, **knobs, spacing="[2.0,2.0,2.0]", max_lr=0.5, resume=True)
     refused(finished, "with spacing [1.0, 1.0, 1.0] (now [2.0, 2.0, 2.0]), max_lr 0.01 (now 0.5)", kept=before)
+    finished = run(PRETRAIN, **knobs | {"max_epochs": 2}, resume=True)
+    refused(finished, "total_steps (max_epochs x steps_per_epoch) 1 (now 2)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, seed=7, resume=True)
     refused(finished, "training_state.pt belongs to another training, with seed 0 (now 7)", "resume=False", kept=before)
     finished = run(PRETRAIN, **knobs, resume=True, network_def__network__features="[4, 6]")
@@ -373,7 +375,7 @@ def test_weights_to_run_are_missing_or_of_another_preset(run, refused, scans, da
 
 
 def test_disk_full_while_a_checkpoint_is_saved(run, refused, scans, tmp_path):
-    knobs = {"dataset_dir": scans, "max_epochs": 1, "steps_per_epoch": 1}
+    knobs = {"dataset_dir": scans, "max_epochs": 1, "steps_per_epoch": 1, "total_steps": 2}
     assert run(PRETRAIN, **knobs).returncode == 0
     before = files_below(tmp_path / "models")
     limit = len(before["model.pt"]) - 1000

@@ -219,6 +219,19 @@ def test_a_training_goes_on_with_the_same_network_and_axes_only(tmp_path):
     assert Run(tmp_path, max_epochs=2, settings=first | alike, resume=True)().epochs == [2]
 
 
+def test_a_training_is_not_resumed_with_another_length(tmp_path):
+    """The learning rate would jump, or what is not finished pass for finished."""
+    Run(tmp_path, max_epochs=2, settings={"total_steps": 4})()
+    with pytest.raises(InputError, match=r"total_steps \(max_epochs x steps_per_epoch\) 4 \(now 40\): give the same"):
+        Run(tmp_path, max_epochs=20, settings={"total_steps": 40}, resume=True)()
+    Run(tmp_path, max_epochs=2)()  # as an earlier release writes it
+    (tmp_path / "model_final.pt").unlink()
+    with pytest.raises(InputError, match=r"is of epoch 2, max_epochs is 1: give the same max_epochs as before"):
+        Run(tmp_path, max_epochs=1, settings={"total_steps": 2}, resume=True)()
+    assert not (tmp_path / "model_final.pt").exists()
+    assert Run(tmp_path, max_epochs=3, settings={"total_steps": 6}, resume=True)().epochs == [3]
+
+
 def test_another_optimizer_is_not_ignored(tmp_path):
     Run(tmp_path, max_epochs=1)()
     with pytest.raises(InputError, match=r"with momentum of the optimizer 0.9 \(now 0.5\): give"):

@@ -210,9 +210,17 @@ class TrainingCheckpoint:
         known = [name for name in self.settings if name in former]
         differ = [k for k in known if meaning_of_setting(former[k]) != meaning_of_setting(self.settings[k])]
         if differ:
-            names = {"batch_size": "batch_size of all processes together"}
+            names = {
+                "batch_size": "batch_size of all processes together",
+                "total_steps": "total_steps (max_epochs x steps_per_epoch)",
+            }
             was = ", ".join(f"{names.get(k, k)} {former[k]} (now {self.settings[k]})" for k in differ)
             raise InputError(f"{path} belongs to another training, with {was}: give the same values, or resume=False")
+        if state["epoch"] > engine.state.max_epochs:
+            raise InputError(
+                f"{path} is of epoch {state['epoch']}, max_epochs is {engine.state.max_epochs}: give the same "
+                "max_epochs as before, or resume=False"
+            )
         load_state(self.network, state["model"], path)
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None and state["scaler"]:
