@@ -10,6 +10,8 @@ from typing import Any
 from .project import ROOT
 
 Knobs = dict[str, Any]
+# of a pretraining on the images of a labelled dataset, which are all wanted, however small or of however thick slices
+EVERY_SCAN: Knobs = {"min_fov_mm": 0, "max_spacing_mm": 1000, "min_file_kb": 0}
 
 
 def tool_command(module: str, *arguments: str) -> list[str]:

@@ -213,7 +213,7 @@ def test_real_data_without_unlabelled_scans_relaxes_curation_and_says_so(tmp_pat
     pretrain = knobs_of(runner.commands[0])
     images = [Path(entry["image"]).name for entry in json.loads(Path(pretrain["dataset_dir"]).read_text())]
     assert len(images) == 6 and set(images) < {path.name for path in (labelled / "imagesTr").iterdir()}
-    assert pretrain["min_fov_mm"] == pretrain["min_file_kb"] == "0"
+    assert pretrain["min_fov_mm"] == pretrain["min_file_kb"] == "0" and pretrain["max_spacing_mm"] == "1000"
     assert "phantoms" not in stamps(out)
 
 

@@ -10,14 +10,16 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scripts.data import pretraining_scans
+from scripts.data import curate, pretraining_scans
 from scripts.data.cases import labelled_cases
 from scripts.data.splits import split_cases
 from scripts.errors import InputError
-from tests.tools.fake_bundles import knobs_of
+from tests.tools.fake_bundles import knobs_of, save
 from tests.tools.fake_runs import FakeRuns
+from tools.commands import EVERY_SCAN
 from tools.experiment.__main__ import run_study
 from tools.experiment.child import claimed, run_child
 from tools.experiment.data import data_digest
@@ -149,6 +151,17 @@ def test_of_an_unlabelled_dataset_the_labelled_images_are_seen_too(study, phanto
     assert len(scans) == 8 + 1 and listed[:9] == scans and set(listed) == set(scans)
     shown = [json.loads(path.read_text()) for path in (places.out / "trainings").glob("pretraining-*/scans.json")]
     assert shown == [[{"image": str(folder / "imagesTr" / "phantom_001.nii.gz")}]] * 2
+
+
+def test_no_training_image_is_left_out_of_a_pretraining_for_its_size_or_spacing(study, tmp_path):
+    images = tmp_path / "images"
+    for number in range(3):
+        voxels = np.random.default_rng(number).random((8, 8, 3), dtype=np.float32)
+        save(voxels, np.diag([1.0, 1.0, 8.0, 1.0]), images / f"thick_{number}.nii.gz")
+    units = expand(study, lambda folder: folder).units.values()
+    (knobs,) = {tuple(unit.knobs.get(key) for key in EVERY_SCAN) for unit in units if unit.dataset.startswith("OUTPUT")}
+    thresholds = dict(zip(EVERY_SCAN, knobs, strict=True))
+    assert len(curate(pretraining_scans(images), tmp_path / "account.csv", **thresholds)) == 3
 
 
 def test_channel_files_side_by_side_are_one_held_out_scan(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.data.splits import split_cases
 from scripts.files import save_json
 
-from ..commands import Knobs, bundle_command, shown, tool_command
+from ..commands import EVERY_SCAN, Knobs, bundle_command, shown, tool_command
 from ..held_out import evaluated_cases, list_held_out
 from .settings import PRETRAIN, SEGMENT, Settings, segmentation_cases, segmentation_config
 
@@ -63,7 +63,7 @@ def _pretraining(settings: Settings, out: Path) -> list[Step]:
     weights: Knobs = {"ckpt_dir": out / "pretrain" / "models", "seed": SEED}
     source: Knobs = {"dataset_dir": unlabelled, **weights, "cache_dir": out / "cache"}
     if settings.pretrains_on_data:
-        source |= {"min_fov_mm": 0, "min_file_kb": 0}
+        source |= EVERY_SCAN
 
     def step(name: str, title: str, configs: list[str], knobs: Knobs) -> Step:
         command = bundle_command(PRETRAIN, [*configs, "compact"], {**knobs, "output_dir": out / name})

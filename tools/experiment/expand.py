@@ -9,15 +9,14 @@ from typing import Any
 
 from scripts.errors import InputError
 
-from ..commands import Knobs
+from ..commands import EVERY_SCAN, Knobs
 from ..overrides import digest, effective_config
 from .data import scans_of
 from .study import SELF, Study, sources_of
 from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened, unit_steps
 
-SMALL_CROPS: Knobs = {"min_fov_mm": 0, "min_file_kb": 0}  # training images are wanted whatever their size
 DIVISION = ("test_fraction", "split_seed", "num_folds", "patient_pattern", "split")
-NO_COST = ("seed", "fold", "num_labelled", "max_epochs", *SMALL_CROPS)
+NO_COST = ("seed", "fold", "num_labelled", "max_epochs", *EVERY_SCAN)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _pretraining(study: Study, data: Callable[[str], str], labels: dict[str, Any
     for source in sources:
         if source == SELF:
             dataset = study.datasets[labels["dataset"]]
-            knobs |= SMALL_CROPS
+            knobs |= EVERY_SCAN
             contents.append(digest([data(dataset["folder"]), labels["fold"], list(_division(dataset).values())]))
         else:
             knobs |= study.unlabelled[source].get("knobs", {})
