@@ -48,13 +48,16 @@ def main(
         steps: measured steps, after two that are not counted; the median is reported.
         estimate: count memory on PyTorch's meta device instead, in float32; mixed precision takes less.
         memory: what there is, such as 8GB; with `--estimate`, the largest batch that it suffices for is told.
-        flops: count floating-point operations of matrix products and convolutions instead, forward and backward.
+        flops: count floating-point operations of matrix products and convolutions instead, forward and backward; on
+            the CPU, since a GPU computes some parts in another way where that is faster.
         output_file: also write the JSON there.
         knobs: overrides such as `--batch_size 6` or `--amp True`.
 
     Raises:
-        InputError: there is no such bundle, preset or knob, or memory is given to nothing that looks at it.
+        InputError: there is no such bundle, preset or knob, or memory or device is given to nothing that looks at it.
     """
+    if flops and device != "cpu":
+        raise InputError(f"--flops counts on the CPU, the same on every machine: leave --device {device} out")
     if memory and not estimate:
         raise InputError(f"--memory {memory} is for an estimate: add --estimate, or leave it out")
     parser = ConfigParser(effective_config(bundle, [name for name in preset.split("+") if name], knobs))
@@ -62,7 +65,7 @@ def main(
     report = {"bundle": bundle, "preset": preset or "default", "patch_size": parser["patch_size"]}
     report["batch_size"] = parser["batch_size"]
     if flops:
-        report |= counted(parser, device)
+        report |= counted(parser)
     else:
         report |= estimated(parser, memory) if estimate else measured(parser, device, steps)
     if output_file:
@@ -97,7 +100,7 @@ def measured(parser: ConfigParser, device: str, steps: int) -> dict[str, Any]:
     }
 
 
-def counted(parser: ConfigParser, device: str) -> dict[str, Any]:
+def counted(parser: ConfigParser) -> dict[str, Any]:
     """Count the operations of a training step on random data; see `main`.
 
     They grow in proportion with the visible cells, so of a range of mask ratios the middle gives the mean over steps.
@@ -105,8 +108,8 @@ def counted(parser: ConfigParser, device: str) -> dict[str, Any]:
     """
     if isinstance(parser.get("mask_ratio"), list):
         parser.update({"mask_ratio": statistics.mean(parser["mask_ratio"])})
-    network = parser.get_parsed_content("network_def").to(device)
-    inputs, target = random_step(parser, 0, device)
+    network = parser.get_parsed_content("network_def")
+    inputs, target = random_step(parser, 0, "cpu")
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         parser.get_parsed_content("loss")(network(*inputs), target).backward()
     return {"flops_per_step": counter.get_total_flops()}

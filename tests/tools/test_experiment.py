@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scripts.data import curate, pretraining_scans
 from scripts.data.cases import labelled_cases
@@ -27,6 +28,7 @@ from tools.experiment.expand import expand
 from tools.experiment.places import Places
 from tools.experiment.shards import share
 from tools.experiment.study import read_study
+from tools.experiment.units import unit_stages
 from tools.held_out import list_held_out
 from tools.overrides import effective_config
 from tools.project import ROOT
@@ -95,6 +97,17 @@ def test_pretrainings_are_shared_and_cost_is_matched(study, places):
     # 6 steps of pretraining are 6 steps, or at three times the operations 18, of training; an epoch has 4
     assert found["phantoms-resenc-scratch_added_steps-default-n3-seed0-fold0.json"]["steps"] == 20
     assert found["phantoms-resenc-scratch_matched_compute-default-n3-seed0-fold0.json"]["steps"] == 32
+
+
+def test_operations_are_counted_alike_on_machines_with_and_without_a_gpu(study, tmp_path, monkeypatch):
+    """A GPU keeps some convolutions apart that a CPU computes as one."""
+    (unit, *_) = (unit for unit in expand(study, lambda folder: folder).units.values() if unit.kind == "cost")
+    commands = []
+    for has_gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=has_gpu: there)
+        (stage,) = unit_stages(unit, Places(tmp_path, tmp_path / "out"), {}, {})
+        commands.append(stage.command)
+    assert commands[0] == commands[1]
 
 
 def test_matched_seconds_follow_from_the_records_of_both_trainings(study, places):

@@ -168,6 +168,7 @@ def test_of_a_range_of_mask_ratios_the_mean_of_its_ends_is_counted(capsys):
         ("hippocampus_segmentation", {"preset": "huge"}, "there is no .*huge.json"),
         ("nosuch", {}, "there is no bundles/nosuch"),
         ("hippocampus_segmentation", {"memory": "8GB"}, "--memory 8GB is for an estimate: add --estimate"),
+        ("hippocampus_segmentation", {"device": "cuda"}, "--flops counts on the CPU, the same on every machine"),
     ],
 )
 def test_what_does_not_exist_is_refused(bundle, options, message):

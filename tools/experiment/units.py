@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from scripts.errors import InputError
 
 from ..commands import Knobs, bundle_command, tool_command
@@ -172,8 +170,7 @@ def computing_seconds(result: dict[str, Any]) -> float:
 
 
 def _cost_command(unit: Unit, folder: Path) -> list[str]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    options: Knobs = {"preset": "+".join(unit.configs), "flops": True, "device": device, **unit.knobs}
+    options: Knobs = {"preset": "+".join(unit.configs), "flops": True, **unit.knobs}
     options["output_file"] = folder / "cost.json"
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     return tool_command("tools.measure", unit.bundle, *words)
