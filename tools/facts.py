@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import torch
 
+from scripts.data.code import code_digest
+
 from .project import ROOT
 
 PACKAGES = ("torch", "monai", "numpy", "nibabel", "pytorch-ignite", "dynamic-network-architectures")
@@ -47,6 +49,11 @@ def read_environment() -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide what is computed."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def source_digest() -> str:
+    """Return a digest of the code that all bundles run, as it lies in the project folder now."""
+    return code_digest(sorted((ROOT / "bundles" / "scripts").rglob("*.py")))
 
 
 def git_revision() -> str | None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from scripts.errors import InputError
 from tests.tools.fake_bundles import knobs_of, save
 from tests.tools.fake_runs import FakeRuns
 from tools.commands import EVERY_SCAN
+from tools.experiment import work
 from tools.experiment.__main__ import run_study
 from tools.experiment.child import claimed, run_child
 from tools.experiment.data import data_digest
@@ -29,9 +31,12 @@ from tools.experiment.places import Places
 from tools.experiment.shards import share
 from tools.experiment.study import read_study
 from tools.experiment.units import unit_stages
+from tools.facts import source_digest
 from tools.held_out import list_held_out
 from tools.overrides import effective_config
 from tools.project import ROOT
+from tools.report.__main__ import make_section
+from tools.report.records import read_results
 
 SMALLEST = ROOT / "studies" / "smallest.json"
 
@@ -222,6 +227,45 @@ def test_records_of_former_settings_are_set_aside(study, places):
     assert set(former) == {name[:-5] for name in before if name.startswith("phantoms-")}
     assert {name: one["id"] for name, one in former.items()} == {name: before[f"{name}.json"]["id"] for name in former}
     assert len([name for name in left if name.startswith("phantoms-")]) <= 1
+
+
+def test_what_other_code_has_finished_is_said_and_marked_in_the_report(study, places, monkeypatch, capsys, tmp_path):
+    study = dataclasses.replace(
+        study, initialisations={"scratch": {}, "mae_heads": {"pretrain_on": "heads"}}, seeds=[0]
+    )
+    note = partial(paired_note, places, tmp_path)
+    monkeypatch.setattr(work, "source_digest", lambda: "former")
+    assert run_study(study, places, only="*-scratch-*", run=FakeRuns()) == 0
+    monkeypatch.undo()
+    assert "is not the code" not in capsys.readouterr().out
+    assert run_study(study, places, run=FakeRuns()) == 0
+    said = capsys.readouterr().out
+    assert "bundles/scripts is not the code by which these were finished: finetuning-" in said
+    assert "give another --output_dir than" in said
+    assert f"resenc · mae heads, cases 3 ({', '.join(sorted([source_digest(), 'former']))})" in note()
+    scratch = places.out / "records" / "smallest" / "phantoms-resenc-scratch-default-n3-seed0-fold0.json"
+    record = json.loads(scratch.read_text())
+    assert record["code"] == ["former"]
+    del record["code"]  # as an earlier release writes it
+    scratch.write_text(json.dumps(record))
+    assert f"({source_digest()}, unknown)" in note()
+    scratch.write_text(json.dumps(record | {"code": [source_digest()]}))
+    assert "hashes of bundles/scripts" not in note()
+
+
+def test_a_training_continued_by_other_code_is_of_both(study, places, monkeypatch):
+    study = dataclasses.replace(study, initialisations={"scratch": {}}, seeds=[0])
+    (runs := FakeRuns()).stops_after = 0
+    monkeypatch.setattr(work, "source_digest", lambda: "former")
+    assert run_study(study, places, run=runs) == 75
+    monkeypatch.setattr(work, "source_digest", lambda: "later")
+    assert run_study(study, places, run=FakeRuns()) == 0
+    assert records(places)["phantoms-resenc-scratch-default-n3-seed0-fold0.json"]["code"] == ["former", "later"]
+
+
+def paired_note(places, folder):
+    section = make_section(read_results(places.out / "records")[0], folder / "figures")
+    return next(table.note for table in section.tables if table.title == "Paired differences")
 
 
 def test_records_of_runs_that_a_study_no_longer_has_are_set_aside(study, places):

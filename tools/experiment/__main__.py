@@ -16,13 +16,14 @@ from scripts.errors import InputError
 
 from ..cli import cli
 from ..commands import Knobs, command_line
+from ..facts import source_digest
 from ..phantoms import make_phantoms
 from .child import Runner, claimed, run_child
 from .data import data_digest, list_scans
 from .expand import Plan, Run, expand
 from .places import Places
-from .plan_text import describe, describe_end
-from .records import is_recorded, set_aside, write_record, write_study
+from .plan_text import describe, describe_end, describe_former
+from .records import is_recorded, of_other_code, set_aside, write_record, write_study
 from .schedule import exit_code, run_all
 from .shards import share
 from .study import Study, read_study
@@ -103,6 +104,8 @@ def run_study(
     done = {name for name in units if read_result(places, name) is not None}
     rest = {name: unit for name, unit in units.items() if name not in done}
     _say(describe(study, plan, chosen, rest, jobs, places))
+    if former := of_other_code(study, plan, chosen, places, source_digest()):
+        _say(describe_former(former, places))
     if dry_run:
         _say("\n".join(_commands(rest, places)))
         return 0

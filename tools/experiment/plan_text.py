@@ -43,6 +43,16 @@ def describe(study: Study, plan: Plan, chosen: Sequence[Run], units: Mapping[str
     return "\n".join(lines)
 
 
+def describe_former(names: Sequence[str], out: Places) -> str:
+    """Warn of what was finished by other code, or by code of which nothing is known, and say what to do."""
+    more = f" and {len(names) - 3} more" if names[3:] else ""
+    return (
+        f"warning: bundles/scripts is not the code by which these were finished: {', '.join(names[:3])}{more}. They "
+        f"are kept, and compared as they are. For one code throughout give another --output_dir than {shown(out.out)}, "
+        "or go back to the former code"
+    )
+
+
 def describe_end(ended: Mapping[str, str], chosen: Sequence[Run], recorded: int, out: Places) -> str:
     """Say how many runs are recorded, and what failed with its last lines."""
     lines = [f"{recorded} of {len(chosen)} runs are recorded"]

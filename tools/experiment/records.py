@@ -42,6 +42,26 @@ def is_recorded(study: Study, run: Run, places: Places) -> bool:
     return record is not None and record["id"] == run.unit
 
 
+def of_other_code(study: Study, plan: Plan, runs: list[Run], places: Places, code: str) -> list[str]:
+    """Return the ids of what is finished of some runs, here or on another machine, by code that is not this.
+
+    Args:
+        study: whose records count.
+        plan: all of it.
+        runs: whose units are meant.
+        places: where.
+        code: digest of the code as it is now.
+    """
+    found = []
+    for run in runs:
+        for name in plan.needed(run):
+            copied = places.records(study.name) / f"{run.name if name == run.unit else name}.json"
+            result = read_result(places, name) or read_json_or_none(copied) or {}
+            if result.get("id") == name and result.get("code") != [code]:
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
 def write_record(study: Study, plan: Plan, run: Run, places: Places) -> bool:
     """Write the record of a run, and of the pretraining it needed, if it is finished and not recorded yet.
 
@@ -67,8 +87,8 @@ def _record(run: Run, plan: Plan, places: Places) -> dict[str, Any] | None:
     unit = plan.units[run.unit]
     spent = [read_result(places, name) for name in plan.needed(run) if plan.units[name].kind == PRETRAINING]
     known = [pretraining for pretraining in spent if pretraining is not None]
-    keys = ("id", "steps", "timing", "device", "commands")
-    result["pretraining"] = {key: known[0][key] for key in keys} if unit.pretrained and known else None
+    keys = ("id", "steps", "timing", "device", "code", "commands")
+    result["pretraining"] = {key: known[0].get(key) for key in keys} if unit.pretrained and known else None
     return result
 
 

@@ -35,6 +35,7 @@ def unit_result(unit: Unit, folder: Path, timing: dict[str, Any], commands: list
         "data": unit.data,
         "commands": commands,
         "device": device_name(),
+        "code": _code_of(timing),
         "versions": versions() | {"revision": git_revision() or "not a git checkout"},
         "timing": timing | {"finished": datetime.now().astimezone().isoformat(timespec="seconds")},
     }
@@ -47,6 +48,11 @@ def unit_result(unit: Unit, folder: Path, timing: dict[str, Any], commands: list
     scores = json.loads((folder / "evaluation" / "metrics.json").read_text())
     keys = ("part", "nsd_tolerance_mm", "empty_rule", "reported_classes", "cases")
     return result | {key: scores[key] for key in keys}
+
+
+def _code_of(timing: dict[str, Any]) -> list[str]:
+    """Return digests of the code that ran a unit's stages, several where it changed in between."""
+    return list(dict.fromkeys(code for stage in timing.values() for code in stage.get("code", ["unknown"])))
 
 
 def _learning(unit: Unit, folder: Path, command: list[str]) -> dict[str, Any]:

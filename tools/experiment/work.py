@@ -12,6 +12,7 @@ from typing import Any
 from scripts.files import read_json_or_none, save_json
 
 from ..commands import Knobs
+from ..facts import source_digest
 from .child import Runner, claimed
 from .places import Places
 from .results import unit_result
@@ -78,8 +79,10 @@ def _run_stage(
         stage.prepare()
     timing = read_timing(folder)
     former = timing.get(stage.name, {"seconds": 0.0, "cpu_seconds": 0.0, "attempts": 0, "timed": 0})
+    before = former.get("code", ["unknown"] if former["attempts"] else [])
+    code = list(dict.fromkeys([*before, source_digest()]))  # several where it changed in between
     # an attempt that is killed together with this tool leaves its number here, without its time
-    timing[stage.name] = former | {"attempts": former["attempts"] + 1, "done": False}
+    timing[stage.name] = former | {"attempts": former["attempts"] + 1, "done": False, "code": code}
     save_json(timing, folder / TIMING)
     start = time.monotonic()
     ended = run(stage.command, folder / "log.txt", stop, environment, lock)

@@ -165,6 +165,12 @@ def shared_records(arms: list[Arm]) -> list[Record]:
     return [arm.runs[run] for arm in arms for run in shared_runs(arms)]
 
 
+def codes_of(records: list[Record]) -> list[str]:
+    """Return the digests of the code by which some records and their pretrainings were made."""
+    parts = [part for record in records for part in (record, record["pretraining"]) if part]
+    return sorted({" + ".join(part.get("code") or ["unknown"]) for part in parts})
+
+
 def own_scores(arm: Arm, metric: str) -> Scores:
     """Return an arm's (seeds, cases) array, NaN where a case does not count in any fold of a seed."""
     scores = {run: case_scores(record, metric) for run, record in arm.runs.items()}

@@ -18,6 +18,7 @@ from .records import (
     Record,
     Results,
     Scores,
+    codes_of,
     mean_counted,
     own_scores,
     right_empty_cases,
@@ -97,6 +98,13 @@ def difference_rows(results: Results) -> Table:
     empty = max((right_empty_cases(shared_records([arm, other])) for arm, other, _ in pairs), default=0)
     if empty:
         note += f" {COMPARED_RULE} That is so in up to {empty} test cases of a row."
+    found = [(arm, codes_of(shared_records([arm, other]))) for arm, other, _ in pairs]
+    mixed = [f"{arm.label}, cases {_budget(arm)} ({', '.join(codes)})" for arm, codes in found if len(codes) > 1]
+    if mixed:
+        note += (
+            " The code of these and of what they are compared with differs (hashes of bundles/scripts), which may make "
+            f"a difference of its own: {'; '.join(mixed)}."
+        )
     columns = ["dataset", "arm", "cases", "compared with", "difference", "95 % over cases", "95 % over seeds"]
     columns += ["seeds ahead", "p", "Holm", "shows"]
     return Table("Paired differences", note, columns, rows, [arm.pattern for arm, _, _ in pairs])
