@@ -81,6 +81,13 @@ def test_label_budgets_are_nested(fold):
         former = names
 
 
+def test_other_cases_of_a_budget_are_drawn_within_the_same_parts():
+    first, again, other = (split_cases(CASES, num_labelled=10, subset_seed=seed) for seed in (None, 0, 1))
+    assert first == again and first["train"] != other["train"]
+    assert (first["val"], first["test"]) == (other["val"], other["test"])
+    assert set(_names(other["train"])) <= set(_names(split_cases(CASES)["train"]))
+
+
 def test_budget_counts_cases_not_patients():
     assert len(split_cases(VISITS, num_labelled=7, patient_pattern=PATIENT)["train"]) == 7
 

@@ -384,6 +384,20 @@ def test_it_says_first_what_it_will_do(study, places, capsys):
     assert "4 pretrainings, 10 trainings" in said and said.count("monai.bundle run") == 8 * 2 + 4 * 3
 
 
+def test_every_seed_has_labelled_cases_of_its_own_where_asked(study):
+    study = dataclasses.replace(study, budgets=[3, None], seeds=[0, 1])
+
+    def subsets(asked):
+        plan = expand(dataclasses.replace(study, subset_per_seed=asked), lambda folder: folder)
+        labelled = [(run.labels, plan.units[run.unit].knobs.get("subset_seed")) for run in plan.runs]
+        return {(labels["budget"], labels["seed"], subset) for labels, subset in labelled}, set(plan.units)
+
+    (own, units), (shared, _) = subsets(True), subsets(False)
+    assert own == {(3, 0, 0), (3, 1, 1), (None, 0, None), (None, 1, None)}
+    assert shared == {(3, 0, None), (3, 1, None), (None, 0, None), (None, 1, None)}
+    assert sum(name.startswith("cost") for name in units) == 2  # other cases cost the same
+
+
 def test_a_variant_that_changes_nothing_adds_no_run(study):
     variants = {"default": {}, "half": {"pretraining": {"mask_ratio": 0.5}}}
     plan = expand(dataclasses.replace(study, variants=variants, seeds=[0]), lambda folder: folder)

@@ -16,7 +16,7 @@ from .study import SELF, Study, sources_of
 from .units import COST, FINETUNING, PRETRAINING, Match, Unit, lengthened, unit_steps
 
 DIVISION = ("test_fraction", "split_seed", "num_folds", "patient_pattern", "split")
-NO_COST = ("seed", "fold", "num_labelled", "max_epochs", *EVERY_SCAN)
+NO_COST = ("seed", "fold", "num_labelled", "subset_seed", "max_epochs", *EVERY_SCAN)
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def _finetuning(plan: Plan, study: Study, data: Callable[[str], str], labels: di
     knobs |= initialisation.get("knobs", {}) | {"seed": labels["seed"], "fold": labels["fold"]}
     if labels["budget"] is not None:
         knobs["num_labelled"] = labels["budget"]
+        if study.subset_per_seed:
+            knobs["subset_seed"] = labels["seed"]
     folder = dataset["folder"]
     bundle, configs = dataset["bundle"], network.get("configs", [])
     unit = _unit(FINETUNING, bundle, configs, knobs, f"DATA/{folder}", data(folder))

@@ -40,6 +40,7 @@ class Study:
             `pretrain_on` took in "steps", "flops" or "seconds".
         reference: the initialisation with which the others are compared.
         budgets: numbers of labelled cases, nested subsets; None for all.
+        subset_per_seed: whether every seed trains on labelled cases of its own, out of the same training part.
         seeds: of pretraining and training alike.
         folds: which fold chooses the checkpoint; the test part is the same for all.
         variants: name to knobs of `pretraining` and `finetuning`, and `only_for`, the initialisations it is for.
@@ -64,6 +65,7 @@ class Study:
     unlabelled: dict[str, dict[str, Any]] = field(default_factory=dict)
     generated: dict[str, int] | None = None
     pretraining_seed: int | None = None
+    subset_per_seed: bool = False
     pictures: int = 1
 
 

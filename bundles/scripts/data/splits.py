@@ -26,6 +26,7 @@ def split_cases(
     patient_pattern: str | None = None,
     split: str | None = None,
     splits_dir: str | Path = "splits",
+    subset_seed: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Divide cases by patient into a test part, the same for every fold, and one fold's training and validation part.
 
@@ -36,12 +37,13 @@ def split_cases(
         num_folds: number of folds into which the patients outside the test part are divided.
         test_fraction: share of patients held out for the test; depends on the seed only. 0 for none.
         seed: another seed draws other parts.
-        num_labelled: keep this many training cases, None for all; fewer are always among more of the same seed and
+        num_labelled: keep this many training cases, None for all; fewer are always among more of the same seeds and
             fold.
         patient_pattern: regular expression whose first group is the patient in a case's name; None if every case is
             a patient of its own.
         split: list of the test cases to take instead of drawing them, see `listed_parts`; None to draw.
         splits_dir: folder of the lists known by name.
+        subset_seed: another one keeps other training cases of the same parts; None for `seed`.
 
     Returns:
         `{"train": cases, "val": cases, "test": cases}`, each in the order of `cases`.
@@ -66,7 +68,7 @@ def split_cases(
             "give fewer folds, a smaller test_fraction or more patients"
         )
     val = test if fold is None else set(rest[fold::num_folds])
-    return divided(cases, patient, val, test, num_labelled, seed)
+    return divided(cases, patient, val, test, num_labelled, seed if subset_seed is None else subset_seed)
 
 
 def evaluated_cases(parts: dict[str, list[dict[str, Any]]], part: str) -> list[dict[str, Any]]:

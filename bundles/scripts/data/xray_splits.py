@@ -14,6 +14,7 @@ def split_xrays(
     test_fraction: float = 0.2,
     seed: int = 0,
     num_labelled: int | None = None,
+    subset_seed: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Take the official test part, or draw one by seed, and carve a validation part out of the rest.
 
@@ -24,6 +25,7 @@ def split_xrays(
             has no test part.
         seed: of both draws; pretraining and fine-tuning with the same one leave out the same patients.
         num_labelled: keep this many training images, None for all; fewer are always among more.
+        subset_seed: another one keeps other training images of the same parts; None for `seed`.
 
     Returns:
         `{"train": cases, "val": cases, "test": cases}`, each in the order of `cases`.
@@ -43,4 +45,4 @@ def split_xrays(
     if len(rest) < 2:
         raise InputError(f"{len(rest)} patients outside the test are too few: give two at least, to train and validate")
     val = set(rest[: min(max(1, round(val_fraction * len(rest))), len(rest) - 1)])
-    return divided(cases, patient, val, tested, num_labelled, seed)
+    return divided(cases, patient, val, tested, num_labelled, seed if subset_seed is None else subset_seed)
