@@ -7,20 +7,21 @@ changes; the precision is the bundles' own (float16 with a scaled loss on a GPU)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count, islice
 from typing import Any
 
-import numpy as np
 import torch
 
 from scripts.files import save_json, to_json
 from scripts.losses import MaskedMSELoss
 from scripts.networks import Spark3D
-from scripts.pretraining.masks import cell_grid, draw_mask, draw_mask_ratio
+from scripts.pretraining import DrawMasks
 from tools.cli import cli
 from tools.facts import machine
 
+from .example import example
 from .pairs import against, alternate
 from .spark3d import network, sgd
 
@@ -51,15 +52,10 @@ def main(
     """
     net = network(width, cell_size).to(device)
     optimizer, scaler = sgd(net), torch.amp.GradScaler(device, enabled=device.startswith("cuda"))
-    image = torch.randn(batch_size, 1, *[size] * 3, generator=torch.Generator().manual_seed(0)).to(device)
-    grid, rng = cell_grid(image.shape[2:], (cell_size,) * 3), np.random.default_rng(0)
-
-    def mask() -> torch.Tensor:
-        ratio = draw_mask_ratio(ratios, rng)
-        return torch.stack([draw_mask(grid, ratio, rng) for _ in image]).to(device)
-
+    image, _ = example((size,) * 3, (cell_size,) * 3, (), batch_size, device)
+    draw, numbers = DrawMasks((cell_size,) * 3, ratios), count()
     runs: dict[str, Callable[[], object]] = {
-        execution: partial(train, net, image, mask, optimizer, scaler, execution, steps)
+        execution: partial(train, net, image, draw, numbers, optimizer, scaler, execution, steps)
         for execution in ("dense", "auto")
     }
     seconds = alternate(runs, repeats, device)
@@ -73,7 +69,8 @@ def main(
 def train(
     net: Spark3D,
     image: torch.Tensor,
-    mask: Callable[[], torch.Tensor],
+    draw: DrawMasks,
+    numbers: Iterator[int],
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     execution: str,
@@ -81,10 +78,11 @@ def train(
 ) -> None:
     """Run steps, each with masks of its own."""
     net.execution = execution
-    for _ in range(steps):
-        hidden = mask()
+    for number in islice(numbers, steps):
+        places = {"step": torch.full((len(image),), number), "position": torch.arange(len(image))}
+        inputs, target, masks, _ = draw({"image": image, **places}, image.device)
         with torch.autocast(image.device.type, torch.float16, enabled=scaler.is_enabled()):
-            loss = MaskedMSELoss()(net(image, hidden), (image, hidden))
+            loss = MaskedMSELoss()(net(inputs, *masks), target)
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 12)

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from scripts.command_line import check_settings, flags, start
+from scripts.command_line import check_settings, start
 from scripts.errors import InputError
+from scripts.flags import flags
 from tests.warm_runs import run_warm
 from tools.project import ROOT, bundle_names
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.command_line import check_settings, flags
+from scripts.command_line import check_settings
+from scripts.flags import flags
 from tools.overrides import effective_config
 from tools.prepare.cards import dataset_module, downloads
 from tools.project import ROOT, bundle_names

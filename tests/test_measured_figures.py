@@ -8,10 +8,10 @@ from statistics import mean, stdev
 
 import pytest
 
-from scripts.command_line import flags
 from scripts.data.dataset_json import paired_images
 from scripts.data.splits import split_cases
 from scripts.files import save_json
+from scripts.flags import flags
 from tools.measure import main as measure
 from tools.project import ROOT
 from tools.report.__main__ import report

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import io
-import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -13,10 +12,9 @@ import fire
 from fire.parser import DefaultParseValue
 
 from scripts.errors import InputError, check_flags, plain_errors, stop_at_sigterm
+from scripts.flags import FLAG
 
 Function = Callable[..., None]
-
-FLAG = re.compile(r"-(-|[a-zA-Z])")
 
 
 def cli(

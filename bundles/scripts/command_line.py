@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
-import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pydoc import locate
 from typing import Any
 
 import torch
-from fire.parser import DefaultParseValue
 from monai.bundle import (
     ComponentLocator,
     ConfigComponent,
@@ -28,6 +25,7 @@ from monai.bundle import (
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from .errors import InputError, check_flags, plain_errors, stop_at_sigterm
+from .flags import flags
 
 PROGRAM = ("monai", "bundle", "__main__.py")
 COMMANDS = ("run", "run_workflow")
@@ -35,7 +33,6 @@ PLACES = ("dataset_dir", "output_dir", "ckpt_dir", "cache_dir", "checkpoint", "p
 SCALARS_TOO = ("mask_ratio", "patch_size")  # lists that may be a number, or are checked where they are used
 PARTS = ("train", "val", "test")
 EXPRESSIONS = ("$", "@", "%")  # what MONAI resolves
-FLAG = re.compile(r"-(-|[a-zA-Z])")  # -1 is a number
 
 
 def start() -> None:
@@ -76,17 +73,6 @@ def check_settings(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in options:
             _check_value(name, value)
-
-
-def flags(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the names and values of `--name value`, `-name=value` and a lone `--name` as Fire reads them."""
-    found: dict[str, Any] = {}
-    for argument, following in pairwise([*arguments, "--"]):
-        if FLAG.match(argument):
-            name, has_value, value = argument.lstrip("-").partition("=")
-            value = value if has_value else "True" if FLAG.match(following) else following
-            found[name.replace("-", "_")] = DefaultParseValue(value)
-    return found
 
 
 def _check_places(configs: dict[str, Any], given: Mapping[str, Any]) -> None:

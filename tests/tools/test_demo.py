@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.command_line import check_settings, flags
+from scripts.command_line import check_settings
 from scripts.errors import InputError
+from scripts.flags import flags
 from tests.tools.fake_bundles import knobs_of
 from tools.cli import cli
 from tools.demo import __main__ as program
