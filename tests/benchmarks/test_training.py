@@ -21,6 +21,5 @@ def test_each_step_hides_other_cells_in_both_forms(tmp_path, monkeypatch):
     for masks in hidden.values():  # two rounds, the first of which does not count
         assert len(masks) == 4
         assert len({tuple(mask.flatten().tolist()) for mask in masks}) == 4
-        assert all(
-            set(mask.flatten(1).sum(1).tolist()) in ({4}, {5}, {6}, {7}) for mask in masks
-        )  # of 8, in both patches
+        counts = [set(mask.flatten(1).sum(dim=1).tolist()) for mask in masks]  # of 8 cells, the same in both patches
+        assert all(count in ({4}, {5}, {6}, {7}) for count in counts)
